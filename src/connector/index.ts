@@ -1,0 +1,9 @@
+/** The connector SDK, published as `secretless-sidecar/connector`: all that a connector may know of the sidecar. */
+export * from './connector.ts';
+export * from './head.ts';
+export * from './origin.ts';
+export * from './text.ts';
+export type { Credentials } from '../credential/lease.ts';
+export { Secret } from '../credential/secret.ts';
+export { SidecarError, type ErrorCode, type Fault } from '../error.ts';
+export type { Facts, Principal } from '../policy/request.ts';

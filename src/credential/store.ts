@@ -1,0 +1,17 @@
+import type { Secret } from './secret.ts';
+
+export interface Fetched {
+  readonly secret: Secret;
+  /** True where the store keeps this `Secret` and hands it out again: whoever leases it must not wipe it. */
+  readonly retained?: boolean;
+  readonly expiresAt?: Date;
+  renew?(signal: AbortSignal): Promise<Fetched>;
+  revoke?(): Promise<void>;
+}
+
+/** An opened provider. */
+export interface SecretStore {
+  /** Errors: `credential-missing`, `credential-unavailable`, `provider-tool-missing`; stops when `signal` aborts. */
+  fetch(id: string, signal: AbortSignal): Promise<Fetched>;
+  close(): Promise<void>;
+}

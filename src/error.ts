@@ -1,0 +1,113 @@
+/**
+ * Every error the sidecar can speak of: its code, who must act, and the one sentence the downstream hears.
+ *
+ * The downstream hears the sentence and `next` of the table, never a message built at run time: details and causes
+ * may hold hosts, paths or provider text and go to the log only.
+ */
+
+/** Who must act. */
+export type Fault = 'config' | 'policy' | 'provider' | 'downstream' | 'upstream' | 'internal';
+
+interface ErrorEntry {
+  readonly fault: Fault;
+  /** HTTP status where the downstream speaks HTTP (RFC 9110 section 15). */
+  readonly status: number;
+  /** The fixed public sentence. */
+  readonly sentence: string;
+  /** What the reader does next. */
+  readonly next: string;
+}
+
+function entry(fault: Fault, status: number, sentence: string, next: string): ErrorEntry {
+  return { fault, status, sentence, next };
+}
+
+export const ERRORS = {
+  'config-invalid': entry('config', 500, 'the configuration is not valid', 'run `secretless check` and mend what it names'),
+  'policy-denied': entry('policy', 403, 'policy does not allow this use', 'run `secretless explain` with this request to see the rule that decided'),
+  'rate-limited': entry('policy', 429, 'the rule that allows this use has no rate left', 'wait for the time in Retry-After and try again'),
+  'no-service': entry('policy', 403, 'no service of this listener is bound to the requested origin', 'add a service for the origin, or set `unmatched: pass` to let it through without a credential'),
+  'credential-unavailable': entry('provider', 503, 'the credential could not be fetched', 'ask the operator to look up the correlation id in the sidecar log'),
+  'credential-timeout': entry('provider', 503, 'the credential provider did not answer in time', 'try again; the operator finds the provider in the sidecar log under the correlation id'),
+  'credential-missing': entry('provider', 503, 'the credential provider does not hold this credential', 'ask the operator to look up the correlation id in the sidecar log'),
+  'credential-unfit': entry('provider', 503, 'the credential has a form that this connector cannot send', 'ask the operator to look up the correlation id in the sidecar log'),
+  'provider-tool-missing': entry('provider', 503, 'the tool that this credential provider needs is not installed', 'ask the operator to look up the correlation id in the sidecar log'),
+  'provider-paused': entry('provider', 503, 'the credential provider failed repeatedly and is being left alone for a moment', 'try again after the time in Retry-After'),
+  'request-malformed': entry('downstream', 400, 'the request is not well-formed HTTP/1.1', 'send a request as RFC 9112 defines it'),
+  'path-ambiguous': entry('downstream', 400, 'the path can be read in more than one way', 'send the path without dot segments, backslashes, doubled slashes or encoded separators'),
+  'header-refused': entry('downstream', 400, 'a header field of the request is refused', 'send each framing header once, spelled with hyphens'),
+  'headers-too-large': entry('downstream', 431, 'the header section is larger than this listener accepts', 'send fewer or shorter header fields'),
+  'method-refused': entry('downstream', 405, 'this method is never forwarded', 'use another method'),
+  'connect-refused': entry('downstream', 405, 'CONNECT is not supported on this listener', 'use an http:// URL through this proxy, or a service with `target`'),
+  'absolute-form-required': entry('downstream', 400, 'this listener is a forward proxy and the request names no absolute URL', 'set http_proxy to this address, or give the service a `target`'),
+  'host-mismatch': entry('downstream', 421, 'the Host header disagrees with where this request goes', 'send the Host of the URL you request'),
+  'request-timeout': entry('downstream', 408, 'the request did not arrive in time', 'send the whole request without pausing'),
+  'expectation-refused': entry('downstream', 417, 'this expectation is not supported', 'send only `Expect: 100-continue`'),
+  'upgrade-refused': entry('downstream', 400, 'this protocol upgrade is not supported', 'upgrade to websocket, or send the request without Upgrade'),
+  'body-too-large': entry('downstream', 413, 'the body is larger than this service accepts', 'send a smaller body'),
+  'connections-exhausted': entry('downstream', 503, 'this listener holds as many connections as it may', 'close idle connections and try again'),
+  'origin-refused': entry('downstream', 403, 'this socket is not for browsers or foreign hosts', 'call it from a local program by its own address'),
+  'not-found': entry('downstream', 404, 'there is nothing at this path', 'see the list of paths in the README'),
+  'upstream-unreachable': entry('upstream', 502, 'the upstream could not be reached', 'check that the upstream is up; its address is in the sidecar log under the correlation id'),
+  'upstream-timeout': entry('upstream', 504, 'the upstream did not answer in time', 'try again, or raise `timeouts` for this service'),
+  'upstream-tls': entry('upstream', 502, 'the certificate of the upstream could not be verified', 'ask the operator to check `tls` for this service'),
+  'upstream-protocol': entry('upstream', 502, 'the upstream answered with something that is not valid HTTP', 'ask the operator to look up the correlation id in the sidecar log'),
+  'upstream-closed': entry('upstream', 502, 'the upstream closed the connection before it answered', 'the request may have been processed: check before you send it again'),
+  'plaintext-refused': entry('config', 502, 'a credential is not sent in clear to this origin', 'use https, or write the `http://` target or `forceSSL: false` explicitly'),
+  'ledger-unavailable': entry('internal', 503, 'the use cannot be recorded, so it is refused', 'ask the operator to make the ledger writable; it recovers by itself'),
+  'draining': entry('internal', 503, 'the sidecar is shutting down', 'try again on the next instance'),
+  internal: entry('internal', 500, 'the sidecar failed', 'ask the operator to look up the correlation id in the sidecar log'),
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export interface SidecarErrorOptions {
+  /** For the log only: may name hosts, providers and ids, never a secret. */
+  readonly detail?: string;
+  readonly cause?: unknown;
+  /** The rule that decided, where policy did. */
+  readonly rule?: string;
+  readonly retryAfterSeconds?: number;
+}
+
+export class SidecarError extends Error {
+  override readonly name = 'SidecarError';
+  readonly code: ErrorCode;
+  readonly rule: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
+  readonly detail: string | undefined;
+
+  constructor(code: ErrorCode, options: SidecarErrorOptions = {}) {
+    super(options.detail === undefined ? ERRORS[code].sentence : `${ERRORS[code].sentence}: ${options.detail}`, {
+      cause: options.cause,
+    });
+    this.code = code;
+    this.rule = options.rule;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.detail = options.detail;
+  }
+
+  get fault(): Fault {
+    return ERRORS[this.code].fault;
+  }
+
+  /** HTTP status for this error. */
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+
+  /** The only words the downstream may hear. */
+  get sentence(): string {
+    return ERRORS[this.code].sentence;
+  }
+
+  get next(): string {
+    return ERRORS[this.code].next;
+  }
+}
+
+/** Wraps whatever was thrown, so that callers handle one class; a SidecarError passes as is. */
+export function asSidecarError(thrown: unknown, code: ErrorCode = 'internal'): SidecarError {
+  if (thrown instanceof SidecarError) return thrown;
+  return new SidecarError(code, { cause: thrown, ...(thrown instanceof Error ? { detail: thrown.message } : {}) });
+}

@@ -1,0 +1,71 @@
+/** Who is asking. */
+export interface Principal {
+  readonly agent: string;
+  readonly tenant?: string;
+  readonly run?: string;
+  readonly tool?: string;
+  /** How the agent was established: `listener` = whoever can reach the listener bound to this agent. */
+  readonly attested: 'listener';
+  readonly attributes?: Readonly<Record<string, string>>;
+}
+
+/** What policy may match on. A field that a connector does not know is absent. */
+export interface Facts {
+  readonly method?: string;
+  /** Canonical path of an HTTP request: what the upstream will see, percent-escapes in upper case. */
+  readonly path?: string;
+  /** Why `path` can be read in more than one way; path rules refuse such a request. */
+  readonly pathAmbiguity?: string;
+  /** Upstream host: lower-case name or IP literal without brackets. */
+  readonly host?: string;
+  readonly port?: number;
+}
+
+export interface AccessRequest {
+  readonly service: string;
+  readonly connector: string;
+  readonly principal: Principal;
+  readonly facts: Facts;
+}
+
+/** Proof that policy said yes; the only ticket to a lease. Made by `decide` alone. */
+export class Grant {
+  readonly #request: AccessRequest;
+  /** Id of the rule that allowed; undefined where no rules are configured. */
+  readonly rule: string | undefined;
+
+  private constructor(request: AccessRequest, rule: string | undefined) {
+    this.#request = request;
+    this.rule = rule;
+  }
+
+  get service(): string {
+    return this.#request.service;
+  }
+
+  get principal(): Principal {
+    return this.#request.principal;
+  }
+
+  /** True only for an object that this class made, whatever the compiler was told. */
+  static isGenuine(candidate: unknown): candidate is Grant {
+    return typeof candidate === 'object' && candidate !== null && #request in candidate;
+  }
+
+  /** @internal for `decide` and tests; the architecture test names who may call it. */
+  static issue(request: AccessRequest, rule: string | undefined): Grant {
+    return new Grant(request, rule);
+  }
+}
+
+export type Decision =
+  | { readonly allow: true; readonly grant: Grant }
+  | {
+      readonly allow: false;
+      readonly code: 'policy-denied' | 'rate-limited' | 'path-ambiguous';
+      /** Id of the rule that denied; `default-deny` where none allowed. */
+      readonly rule: string;
+      /** For the ledger and the log. */
+      readonly reason: string;
+      readonly retryAfterSeconds?: number;
+    };

@@ -1,0 +1,29 @@
+/** One line of policy, as the configuration writes it. An absent selector matches everything. */
+export interface Rule {
+  readonly id: string;
+  readonly effect: 'allow' | 'deny';
+  /** Selectors: names with `*` for any run of characters. */
+  readonly agents?: readonly string[];
+  readonly services?: readonly string[];
+  /** HTTP methods, case-sensitive (RFC 9110 section 9.1). */
+  readonly methods?: readonly string[];
+  /** Path patterns: segments literal or with `*` inside one segment; `**` = any number of segments. */
+  readonly paths?: readonly string[];
+  /** Upstream hosts: a name, an IP literal, or `*.` and a name for its subdomains. */
+  readonly hosts?: readonly string[];
+  readonly time?: TimeWindow;
+  readonly rate?: { readonly perMinute: number };
+}
+
+export type Weekday = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';
+
+/** Local wall-clock window. `from` later than `to` runs overnight; `days` are the days it begins on. */
+export interface TimeWindow {
+  /** "HH:MM", inclusive. */
+  readonly from?: string;
+  /** "HH:MM", exclusive. */
+  readonly to?: string;
+  /** IANA zone; default UTC. */
+  readonly zone?: string;
+  readonly days?: readonly Weekday[];
+}

@@ -1,0 +1,16 @@
+import type { Static, TSchema } from 'typebox';
+import type { SecretStore } from '../credential/store.ts';
+
+/** A kind of secret source. The word in `from:` = its folder = its README. */
+export interface Provider<Schema extends TSchema = TSchema> {
+  readonly name: string;
+  /** Strict schema of its options under top-level `providers`; all optional, so that the plain name works alone. */
+  readonly config: Schema;
+  /** What is wrong with a `get` id, seen without asking anybody; undefined where it may be right. */
+  checkId?(id: string): string | undefined;
+  open(config: Static<Schema>): SecretStore;
+}
+
+export function defineProvider<Schema extends TSchema>(provider: Provider<Schema>): Provider<Schema> {
+  return provider;
+}
