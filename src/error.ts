@@ -47,6 +47,7 @@ export const ERRORS = {
   'body-too-large': entry('downstream', 413, 'the body is larger than this service accepts', 'send a smaller body'),
   'connections-exhausted': entry('downstream', 503, 'this listener holds as many connections as it may', 'close idle connections and try again'),
   'origin-refused': entry('downstream', 403, 'this socket is not for browsers or foreign hosts', 'call it from a local program by its own address'),
+  'media-type-refused': entry('downstream', 415, 'the body is not JSON', 'send it with `content-type: application/json`'),
   'not-found': entry('downstream', 404, 'there is nothing at this path', 'see the list of paths in the README'),
   'upstream-unreachable': entry('upstream', 502, 'the upstream could not be reached', 'check that the upstream is up; its address is in the sidecar log under the correlation id'),
   'upstream-timeout': entry('upstream', 504, 'the upstream did not answer in time', 'try again, or raise `timeouts` for this service'),
@@ -56,6 +57,8 @@ export const ERRORS = {
   'plaintext-refused': entry('config', 502, 'a credential is not sent in clear to this origin', 'use https, or write the `http://` target or `forceSSL: false` explicitly'),
   'ledger-unavailable': entry('internal', 503, 'the use cannot be recorded, so it is refused', 'ask the operator to make the ledger writable; it recovers by itself'),
   'draining': entry('internal', 503, 'the sidecar is shutting down', 'try again on the next instance'),
+  'address-unavailable': entry('config', 500, 'the address cannot be listened on', 'stop what holds it, or configure another address'),
+  'not-running': entry('internal', 503, 'no sidecar answers on the control socket', 'start one with `secretless start -f secretless.yml`, or point SECRETLESS_HOME at the state folder of the running one'),
   internal: entry('internal', 500, 'the sidecar failed', 'ask the operator to look up the correlation id in the sidecar log'),
 } as const satisfies Record<string, ErrorEntry>;
 

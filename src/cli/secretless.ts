@@ -1,0 +1,27 @@
+#!/usr/bin/env -S node --disable-sigusr1
+// First of all: without a handler of ours, Node answers SIGUSR1 by opening an inspector. `start` puts reload here.
+process.on('SIGUSR1', () => undefined);
+
+// Nothing is imported statically: it would run before the line above.
+const { refusal } = await import('./guard.ts');
+
+const refused = refusal({ node: process.versions.node, execArgv: process.execArgv, env: process.env });
+if (refused !== undefined) {
+  process.stderr.write(`secretless: ${refused}\n`);
+  process.exit(78);
+}
+
+// A reader that went away (`| head`) ends the command quietly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 70));
+
+const { runCli } = await import('./run.ts');
+const code = await runCli(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  isTTY: process.stdout.isTTY,
+});
+// Exits even where something still holds the event loop, but not before standard output is out.
+process.stdout.write('', () => process.exit(code));
+
+export {};

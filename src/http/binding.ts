@@ -1,0 +1,64 @@
+import type { HttpService } from '../connector/connector.ts';
+import type { Origin } from '../connector/origin.ts';
+import type { CredentialSource } from '../credential/lease.ts';
+import type { LedgerEvent } from '../ledger/event.ts';
+import type { AccessRequest, Decision, Principal } from '../policy/request.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { ServiceMetrics } from '../telemetry/metrics.ts';
+import type { UpstreamPool } from './engine.ts';
+import type { UrlPattern } from './match.ts';
+import type { UpstreamTls } from './undici-upstream.ts';
+
+/** One service as a listener serves it: everything an exchange needs, opened and ready. */
+export interface HttpBinding {
+  readonly service: string;
+  readonly connector: string;
+  readonly principal: Principal;
+  readonly instance: HttpService;
+  readonly source: CredentialSource;
+  readonly pools: UpstreamPools;
+  /** Reverse mode. */
+  readonly target: { readonly origin: Origin; readonly basePath: string } | undefined;
+  /** Forward-proxy mode. */
+  readonly patterns: readonly UrlPattern[];
+  readonly forceSSL: boolean | undefined;
+  readonly headersSeconds: number;
+  readonly idleSeconds: number;
+  readonly connectSeconds: number;
+  readonly bodyBytes: number | undefined;
+  readonly tls: UpstreamTls;
+  readonly metrics: ServiceMetrics;
+}
+
+/** The pools of one service. */
+export interface UpstreamPools {
+  /** The pool for an origin under one credential version; the pool of an older version is closed when it is idle. */
+  to(origin: Origin, version: string): UpstreamPool;
+}
+
+/** What one listener address serves. Replaced whole at a reload. */
+export interface HttpRoutes {
+  /** Serves origin-form requests. */
+  readonly reverse: HttpBinding | undefined;
+  /** Serve absolute-form requests; the first in order that matches takes it. */
+  readonly forward: readonly HttpBinding[];
+  /** Where absolute-form requests go that nothing matches; undefined: refused. */
+  readonly unmatched: HttpBinding | undefined;
+  /** True where only this machine can connect over TCP: then a foreign Host is a browser tricked by DNS. */
+  readonly loopback: boolean;
+}
+
+/** The parts every exchange uses. */
+export interface HttpContext {
+  readonly policy: { decide(request: AccessRequest): Decision };
+  readonly ledger: Recorder;
+  readonly log: Log;
+  readonly now: () => Date;
+}
+
+export interface Recorder {
+  /** Resolves once the event is as durable as configured; rejects with `ledger-unavailable`. */
+  record(event: LedgerEvent): Promise<void>;
+  /** Same chain, nobody waits. */
+  note(event: LedgerEvent): void;
+}

@@ -1,0 +1,59 @@
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { SidecarError } from '../error.ts';
+
+/**
+ * A request body with a stream of its own. Upstream engines destroy the body they were given when they fail; this one
+ * takes that blow, so that the downstream connection lives on to hear why.
+ */
+export class RequestBody extends Readable {
+  readonly #message: IncomingMessage;
+  readonly #bytesMax: number | undefined;
+  #bytes = 0;
+  #ended = false;
+
+  constructor(message: IncomingMessage, bytesMax: number | undefined) {
+    super({ highWaterMark: 64 * 1024 });
+    this.#message = message;
+    this.#bytesMax = bytesMax;
+    message.on('data', this.#onChunk);
+    message.once('end', this.#onEnd);
+    message.once('close', this.#onClose);
+    message.pause();
+  }
+
+  /** Bytes read from the downstream so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  override _read(): void {
+    if (!this.#ended) this.#message.resume();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#message.off('data', this.#onChunk);
+    this.#message.off('end', this.#onEnd);
+    this.#message.off('close', this.#onClose);
+    callback(error);
+  }
+
+  readonly #onChunk = (chunk: Buffer): void => {
+    this.#bytes += chunk.length;
+    if (this.#bytesMax !== undefined && this.#bytes > this.#bytesMax) {
+      this.destroy(new SidecarError('body-too-large'));
+      return;
+    }
+    if (!this.push(chunk)) this.#message.pause();
+  };
+
+  readonly #onEnd = (): void => {
+    this.#ended = true;
+    this.push(null);
+  };
+
+  /** Closed before the end: the upstream must see a cut body, never a complete shorter one. */
+  readonly #onClose = (): void => {
+    if (!this.#ended) this.destroy(new SidecarError('request-malformed', { detail: 'the body ended early' }));
+  };
+}

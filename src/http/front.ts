@@ -1,0 +1,201 @@
+import { randomBytes } from 'node:crypto';
+import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { SidecarError, type ErrorCode } from '../error.ts';
+import type { HttpContext, HttpRoutes } from './binding.ts';
+import { serveExchange, type ExchangeEnd } from './exchange.ts';
+import { NodeDownstream } from './node-downstream.ts';
+import { problemResponse } from './problem.ts';
+import { isWebsocketUpgrade, problemText, serveUpgrade } from './upgrade.ts';
+
+export interface HttpFrontLimits {
+  readonly headerBytes: number;
+  readonly headerSeconds: number;
+  readonly keepAliveSeconds: number;
+  /** 0: no limit. */
+  readonly requestSeconds: number;
+  /** Neither side of a downstream connection sent a byte. */
+  readonly idleSeconds: number;
+}
+
+/** What a front serves just now; taken once per exchange, so that a reload never changes one half-way. */
+export interface HttpHandler {
+  readonly context: HttpContext;
+  readonly routes: HttpRoutes;
+  /** Counts exchanges, so that what they use is closed only after the last. */
+  enter(): void;
+  leave(): void;
+}
+
+/** How often node looks for connections over their time; its default of 30 s lets slow clients live that long. */
+const CHECK_INTERVAL_MS = 500;
+/** Exchanges that one connection may have waiting. */
+const PIPELINED_MAX = 32;
+
+interface Connection {
+  readonly id: string;
+  readonly begun: number;
+  exchanges: number;
+  running: number;
+  bytesUp: number;
+  bytesDown: number;
+}
+
+/**
+ * Speaks HTTP/1.1 on sockets that a listener accepted. Node's parser in strict mode; every limit set and enforced.
+ */
+export class HttpFront {
+  readonly #server: HttpServer;
+  readonly #address: string;
+  readonly #connections = new WeakMap<Duplex, Connection>();
+  readonly #current: () => HttpHandler;
+  #draining = false;
+
+  constructor(address: string, limits: HttpFrontLimits, current: () => HttpHandler) {
+    this.#address = address;
+    this.#current = current;
+    this.#server = new HttpServer({
+      insecureHTTPParser: false,
+      requireHostHeader: true,
+      maxHeaderSize: limits.headerBytes,
+      connectionsCheckingInterval: Math.min(CHECK_INTERVAL_MS, limits.headerSeconds * 250),
+      shouldUpgradeCallback: isWebsocketUpgrade,
+    });
+    // 0: no limit by count. Node drops fields over the count in silence, and the bytes are limited already.
+    this.#server.maxHeadersCount = 0;
+    this.limit(limits);
+    this.#server.on('request', (request, response) => this.#exchange(request, response, false));
+    this.#server.on('checkContinue', (request, response) => this.#exchange(request, response, true));
+    this.#server.on('checkExpectation', (request, response) => this.#refuse(request, response, 'expectation-refused'));
+    this.#server.on('upgrade', (message, socket, rest) => this.#upgrade(message, socket, rest));
+    this.#server.on('connect', (_message, socket) => this.#answerRaw(socket, 'connect-refused'));
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#clientError(error, socket));
+    // The server never listens itself; this starts the checks of headersTimeout and requestTimeout.
+    this.#server.emit('listening');
+  }
+
+  /** Times for connections taken over from now on. The size of heads is fixed when the front is made. */
+  limit(limits: HttpFrontLimits): void {
+    this.#server.headersTimeout = limits.headerSeconds * 1000;
+    this.#server.requestTimeout = limits.requestSeconds * 1000;
+    this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000;
+    this.#server.timeout = limits.idleSeconds * 1000;
+  }
+
+  /** Takes over a socket whose first bytes are there to be read. */
+  attach(socket: Socket): void {
+    const connection: Connection = {
+      id: randomBytes(8).toString('hex'),
+      begun: performance.now(),
+      exchanges: 0,
+      running: 0,
+      bytesUp: 0,
+      bytesDown: 0,
+    };
+    this.#connections.set(socket, connection);
+    socket.once('close', () => this.#closed(connection));
+    this.#server.emit('connection', socket);
+  }
+
+  /** Answers on a socket that is not taken over. */
+  turnAway(socket: Socket, code: ErrorCode): void {
+    this.#answerRaw(socket, code);
+  }
+
+  /** Running exchanges end; idle connections are closed and no exchange keeps its connection. */
+  drain(): void {
+    this.#draining = true;
+    this.#server.closeIdleConnections();
+  }
+
+  /** Closes everything at once. */
+  close(): void {
+    this.#draining = true;
+    this.#server.closeAllConnections();
+    // Stops the interval that 'listening' started; there is no socket to close.
+    this.#server.close(() => undefined);
+  }
+
+  #exchange(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
+    const connection = this.#connections.get(request.socket)!;
+    if (connection.running >= PIPELINED_MAX) {
+      request.socket.destroy();
+      return;
+    }
+    if (this.#draining) response.shouldKeepAlive = false;
+    const downstream = new NodeDownstream(request, response, expectsContinue);
+    this.#run(connection, (handler, id) => serveExchange(handler.context, handler.routes, downstream, id));
+  }
+
+  #upgrade(message: IncomingMessage, socket: Duplex, rest: Buffer): void {
+    const connection = this.#connections.get(socket)!;
+    socket.on('error', () => socket.destroy());
+    this.#run(connection, (handler, id) => serveUpgrade(handler.context, handler.routes, { message, socket, rest, id }));
+  }
+
+  #run(connection: Connection, serve: (handler: HttpHandler, id: string) => Promise<ExchangeEnd>): void {
+    const handler = this.#current();
+    connection.exchanges += 1;
+    connection.running += 1;
+    handler.enter();
+    void serve(handler, `${connection.id}-${connection.exchanges}`).then((end) => {
+      connection.running -= 1;
+      connection.bytesUp += end.bytesUp;
+      connection.bytesDown += end.bytesDown;
+      handler.leave();
+      if (this.#draining && connection.running === 0) setImmediate(() => this.#server.closeIdleConnections());
+    });
+  }
+
+  #refuse(request: IncomingMessage, response: ServerResponse, code: ErrorCode): void {
+    const { status, headers, body } = problemResponse(new SidecarError(code), this.#connections.get(request.socket)!.id);
+    response.shouldKeepAlive = false;
+    response.writeHead(status, [...headers]).end(body);
+  }
+
+  #closed(connection: Connection): void {
+    if (connection.exchanges === 0) return;
+    this.#current().context.ledger.note({
+      type: 'connection.closed',
+      id: connection.id,
+      listener: this.#address,
+      exchanges: connection.exchanges,
+      bytesUp: connection.bytesUp,
+      bytesDown: connection.bytesDown,
+      ms: Math.round(performance.now() - connection.begun),
+    });
+  }
+
+  #clientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const connection = this.#connections.get(socket);
+    const code = clientErrorCode(error.code);
+    // Once an answer is on its way, another one on the same connection would be read as its continuation.
+    if (code === undefined || !socket.writable || (connection?.running ?? 0) > 0) {
+      socket.destroy();
+      return;
+    }
+    this.#current().context.log.info({ id: connection?.id, listener: this.#address, reason: error.code }, 'request refused');
+    this.#answerRaw(socket, code);
+  }
+
+  #answerRaw(socket: Duplex, code: ErrorCode): void {
+    const id = this.#connections.get(socket)?.id ?? randomBytes(8).toString('hex');
+    if (socket.writable) socket.end(problemText(new SidecarError(code), id), () => socket.destroy());
+    else socket.destroy();
+  }
+}
+
+function clientErrorCode(code: string | undefined): ErrorCode | undefined {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return 'headers-too-large';
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return 'request-timeout';
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return undefined;
+    default:
+      return 'request-malformed';
+  }
+}

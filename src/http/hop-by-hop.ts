@@ -1,0 +1,82 @@
+import { foldName, headerValues } from '../connector/head.ts';
+import { SidecarError } from '../error.ts';
+
+/**
+ * Fields that belong to one connection and are never forwarded (RFC 9110 section 7.6.1), with those that this engine
+ * writes itself (Host, Content-Length, Expect) and `Proxy-Authorization`, which is meant for us alone.
+ */
+const REQUEST_DROPPED: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** Spellings that some upstreams fold into a field that frames or routes the message. */
+const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'host', 'connection', 'upgrade']);
+
+/**
+ * Request fields that travel end to end. Runs before a credential is put on the request, so that a `Connection` field
+ * naming an injected header cannot take it off again. Errors: `header-refused`.
+ */
+export function endToEndRequest(headers: readonly string[]): string[] {
+  const named = namedByConnection(headers);
+  const kept: string[] = [];
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at]!;
+    const lower = name.toLowerCase();
+    if (REQUEST_DROPPED.has(lower) || named?.has(lower)) continue;
+    if (lower.includes('_') && FRAMING.has(foldName(lower))) {
+      throw new SidecarError('header-refused', { detail: `framing field spelled ${JSON.stringify(name)}` });
+    }
+    kept.push(name, headers[at + 1]!);
+  }
+  return kept;
+}
+
+/** Response fields that travel end to end; the engine writes the framing of the downstream connection itself. */
+export function endToEndResponse(headers: readonly string[]): string[] {
+  const named = namedByConnection(headers);
+  const kept: string[] = [];
+  for (let at = 0; at < headers.length; at += 2) {
+    const lower = headers[at]!.toLowerCase();
+    if (RESPONSE_DROPPED.has(lower) || named?.has(lower)) continue;
+    kept.push(headers[at]!, headers[at + 1]!);
+  }
+  return kept;
+}
+
+/** Fields that every message needs and that a `Connection` option may not remove (RFC 9110 section 7.6.1). */
+const NEVER_NAMED: ReadonlySet<string> = new Set(['content-length', 'content-type', 'content-encoding', 'host']);
+
+function namedByConnection(headers: readonly string[]): Set<string> | undefined {
+  let named: Set<string> | undefined;
+  for (const value of headerValues(headers, 'connection')) {
+    for (const option of value.split(',')) {
+      const name = option.trim().toLowerCase();
+      if (name === '' || name === 'keep-alive' || name === 'close' || NEVER_NAMED.has(name)) continue;
+      named ??= new Set();
+      named.add(name);
+    }
+  }
+  return named;
+}

@@ -1,0 +1,94 @@
+import { defaultPort, formatAuthority, type Origin } from '../connector/origin.ts';
+import { readHosts, type HostReading } from './pattern-host.ts';
+import { compileRegex, type RegexProgram } from './regex-program.ts';
+import { parseRegex } from './regex-syntax.ts';
+
+/** Characters of a rebuilt URL; a longer one matches nothing. */
+const URL_CHARACTERS_MAX = 8192;
+
+/** One entry of `authenticateURLsMatching`. */
+export interface UrlPattern {
+  readonly source: string;
+  /** True where it leaves some of the host open, so that the client has a say in where the credential goes. */
+  readonly wide: boolean;
+  /** For people: the origins it is bound to, `https://api.github.com` or with `:*` for any port; absent where wide. */
+  readonly origins?: readonly string[];
+  /** `origin` and `target` as `parseRequestTarget` returns them. */
+  matches(origin: Origin, target: string): boolean;
+}
+
+/**
+ * Compiles one entry of `authenticateURLsMatching`. Throws an Error whose message says what is wrong with it.
+ *
+ * The pattern is RE2 syntax, as in CyberArk's files, but it is never searched for in the text that the client sent.
+ * The request is parsed first; the URL is then rebuilt from its parts, host in lower case, as
+ * `scheme://host[:port]/path?query`, and compared from the beginning:
+ *
+ * 1. The match begins at the scheme, or at the host where the pattern has no scheme. `^` is implied.
+ * 2. A pattern that spells a host out is **bound** to it: the parsed host must be that host, whole. It is spelled out
+ *    when letters, digits, `-`, `_` and dots (`\.` or `.`) follow `://`, or begin the pattern, and then come the end, `$`,
+ *    `/`, `:`, `?` or `.*`. Choices count as spelled out: `(api|uploads)\.github\.com`.
+ * 3. A bound pattern without a port means the scheme's own port. `:8443` means that port, `:\d+` any. A default port
+ *    may be written or left out on either side.
+ * 4. Every other pattern is **wide**: it works, and `check` warns. What stands before its first `/` speaks of the host
+ *    and is not looked for in path or query, a dot there is a dot, and a match may end inside the host only after a
+ *    written dot.
+ * 5. The scheme is the client's own. Clients of a forward proxy write `http://`, also where `forceSSL` upgrades.
+ *
+ * | pattern | matches | not |
+ * |---|---|---|
+ * | `^http[s]*://api\.github\.com` | that host, http on 80 and https on 443, any path | `http://api.github.com.evil.test/`, `http://api.github.com:8080/`, `http://api.github.com@evil.test/` |
+ * | `^http://api\.example\.com/` | that host, http on 80, any path | `https://api.example.com/` |
+ * | `^https?://localhost:\d+/v1/` | localhost on any port, paths under `/v1/` | `http://localhost/other` |
+ * | `api\.github\.com` | that host, http on 80 and https on 443 | `http://evil.test/api.github.com` |
+ * | `^http://maps\.` (wide) | every host whose first label is `maps` | `http://mapsx.example.com/` |
+ * | `^https://.*\.example\.com/` (wide) | every host under `example.com` | `https://evil.test/a.example.com/`, `https://aexample.com/` |
+ * | `^http://.*` (wide) | every http URL | every https URL |
+ * | `^http`, `.*` (wide) | every URL | nothing |
+ *
+ * The whole RE2 syntax for ASCII is understood: `(?i)`, `(?P<name>…)`, `\A`, `\z`, `\b`, `\Q…\E`, `[[:alpha:]]`, `{2,5}`. Unicode
+ * classes are not. Matching takes time linear in the URL whatever the pattern; a URL over 8192 characters matches nothing.
+ */
+export function compileUrlPattern(source: string): UrlPattern {
+  const readings = readHosts(parseRegex(source)).map((reading) => ({
+    ...reading,
+    program: compileRegex(reading.sequence),
+  }));
+  const wide = readings.some((reading) => reading.hosts === undefined);
+  const matches = (origin: Origin, target: string): boolean => {
+    if (target.length > URL_CHARACTERS_MAX) return false;
+    return readings.some((reading) => readingMatches(reading, origin, target));
+  };
+  if (wide) return { source, wide, matches };
+  return { source, wide, origins: [...new Set(readings.flatMap((reading) => reading.origins))], matches };
+}
+
+type CompiledReading = HostReading & { readonly program: RegexProgram };
+
+function readingMatches(reading: CompiledReading, origin: Origin, target: string): boolean {
+  if (reading.hosts !== undefined && !reading.hosts.has(origin.host)) return false;
+  const usualPort = origin.port === defaultPort(origin.scheme);
+  if (!usualPort && !reading.portWritten) return false;
+  const authority = formatAuthority(origin);
+  // A default port and a lone slash are there or not in the same URL (RFC 9110 section 4.2.3).
+  const authorities = usualPort && reading.portWritten ? [authority, `${authority}:${origin.port}`] : [authority];
+  const targets = target === '/' ? ['/', ''] : [target];
+  return authorities.some((text) => targets.some((rest) => runOver(reading, origin, text, rest)));
+}
+
+function runOver(reading: CompiledReading, origin: Origin, authority: string, target: string): boolean {
+  const text = `${origin.scheme}://${authority}${target}`;
+  if (text.length > URL_CHARACTERS_MAX) return false;
+  const hostStart = origin.scheme.length + 3;
+  const hostEnd = hostStart + origin.host.length + (origin.host.includes(':') ? 2 : 0);
+  const authorityEnd = hostStart + authority.length;
+  const usualPort = origin.port === defaultPort(origin.scheme);
+  const accept = (end: number): boolean => {
+    if (end >= authorityEnd) return true;
+    // After a written colon the pattern has said that a port follows, and not which.
+    if (end > hostEnd) return end === hostEnd + 1;
+    if (reading.hosts !== undefined) return end === hostEnd && usualPort;
+    return end <= hostStart || end === hostEnd || text[end - 1] === '.';
+  };
+  return reading.program.run({ text, start: reading.start === 'scheme' ? 0 : hostStart, hostStart, accept });
+}

@@ -1,0 +1,94 @@
+import { SidecarError } from '../error.ts';
+
+export interface CanonicalPath {
+  /** The path as it is sent, percent-escapes in upper case (RFC 3986 section 6.2.2.1); no query. */
+  readonly path: string;
+  /** Why an upstream may read it in another way; policy refuses such a request where rules look at the path. */
+  readonly ambiguity?: string;
+}
+
+const SLASH = 0x2f;
+const DOT = 0x2e;
+const QUESTION = 0x3f;
+
+/** 1 where a character has one reading whatever the upstream: pchar of RFC 3986 without `%`, `;`, plus `/`. */
+const PLAIN = new Uint8Array(128);
+for (const char of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@/") {
+  PLAIN[char.charCodeAt(0)] = 1;
+}
+
+const ESCAPE = /%[0-9A-Fa-f]{2}/g;
+const BAD_ESCAPE = /%(?![0-9A-Fa-f]{2})/;
+const UNSENDABLE = /[^!-~]|#/;
+const ESCAPED_CONTROL = /%(?:[01][0-9A-F]|7F)/;
+/** An escape hidden under any number of `%25`: `%252E`, `%25252E`. */
+const NESTED_ESCAPE = /%(?:25)+(?=[0-9A-F]{2})/gi;
+/** A segment that resolves to here or above; `;` starts parameters that some servers drop before they resolve. */
+const DOT_SEGMENT = /(?:^|\/)\.{1,2}(?:[/;]|$)/;
+
+/** What is refused only where path rules apply, in the order reported. Escapes are in upper case by then, hidden ones as sent. */
+const AMBIGUITIES: readonly (readonly [RegExp, string])[] = [
+  [/\/\//, 'doubled slash'],
+  [/%2F/, 'encoded slash (%2F)'],
+  [/;|%3B/, 'path parameter (;)'],
+  [/%25[0-9A-F]{2}/i, 'double encoding (%25)'],
+  [/%(?:2D|2E|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])/, 'encoded character that needs no encoding'],
+  [/%(?:3F|23)/, 'encoded delimiter (%3F or %23)'],
+  [/["<>[\]^`{|}]/, 'character that must be encoded (RFC 3986 section 3.3)'],
+];
+
+function ambiguous(reason: string): SidecarError {
+  return new SidecarError('path-ambiguous', { detail: reason });
+}
+
+/**
+ * The path of an origin-form target, as policy sees it.
+ *
+ * Throws `path-ambiguous`, rules or not, for what no honest client sends and some server would resolve: dot segments (plain,
+ * encoded, doubly encoded, behind `%2F` or before `;`), backslashes, controls, bytes outside ASCII, `#`, broken escapes.
+ * What honest clients do send but servers read differently (`/projects/group%2Fname`) comes back with `ambiguity`.
+ */
+export function canonicalPath(target: string): CanonicalPath {
+  if (target.charCodeAt(0) !== SLASH)
+    throw new SidecarError('request-malformed', { detail: 'path without leading slash' });
+  const length = target.length;
+  let previous = 0;
+  let at = 0;
+  for (; at < length; at++) {
+    const code = target.charCodeAt(at);
+    if (code === QUESTION) break;
+    if (PLAIN[code] !== 1) return inspectPath(pathOf(target));
+    if (previous === SLASH && (code === SLASH || code === DOT)) return inspectPath(pathOf(target));
+    previous = code;
+  }
+  return { path: at === length ? target : target.slice(0, at) };
+}
+
+function pathOf(target: string): string {
+  const mark = target.indexOf('?');
+  return mark < 0 ? target : target.slice(0, mark);
+}
+
+function inspectPath(raw: string): CanonicalPath {
+  if (UNSENDABLE.test(raw)) throw ambiguous('control character, blank, # or byte outside ASCII');
+  if (BAD_ESCAPE.test(raw)) throw ambiguous('percent sign without two hex digits');
+  const path = raw.replace(ESCAPE, (escape) => escape.toUpperCase());
+  if (ESCAPED_CONTROL.test(path)) throw ambiguous('encoded control character');
+  if (path.includes('\\') || path.includes('%5C')) throw ambiguous('backslash');
+  const resolved = path.replace(NESTED_ESCAPE, '%').replace(/%2E/gi, '.').replace(/%2F/gi, '/').replace(/%3B/gi, ';');
+  if (DOT_SEGMENT.test(resolved)) throw ambiguous('dot segment');
+  for (const [form, reason] of AMBIGUITIES) {
+    if (form.test(path)) return { path, ambiguity: reason };
+  }
+  return isUtf8(path) ? { path } : { path, ambiguity: 'escapes that are not UTF-8' };
+}
+
+/** Over-long forms (`%C0%AE` for a dot) are not UTF-8 either (RFC 3629 section 3). */
+function isUtf8(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+import { connectors } from '../connectors/index.ts';
+import type { Catalog } from './config/catalog.ts';
+import type { Config } from './config/config.ts';
+import { loadConfig, type LoadResult } from './config/load.ts';
+import { formatProblem } from './config/problem.ts';
+import { SidecarError } from './error.ts';
+import { compileUrlPattern } from './http/match.ts';
+import { providers } from './providers/index.ts';
+import { openStores } from './providers/open.ts';
+import { Sidecar } from './sidecar/sidecar.ts';
+import { stateFolder } from './sidecar/state.ts';
+import { productVersion } from './sidecar/version.ts';
+import type { Log } from './telemetry/log.ts';
+import { openMetrics } from './telemetry/metrics.ts';
+
+/** The composition root: the only file that names concrete parts. */
+
+export const CATALOG: Catalog = { connectors, providers };
+
+export { connectors };
+
+/** Reads and validates a configuration file. Errors: `config-invalid` where it cannot be read at all. */
+export function readConfig(file: string, env: NodeJS.ProcessEnv): LoadResult {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new SidecarError('config-invalid', { detail: `${file} cannot be read (${(cause as Error).message})`, cause });
+  }
+  return loadConfig(text, {
+    file,
+    environment: env,
+    home: stateFolder(env),
+    catalog: CATALOG,
+    checkPattern: compileUrlPattern,
+  });
+}
+
+/** The configuration, or all that is wrong with it. Errors: `config-invalid`. */
+export function loadOrRefuse(file: string, env: NodeJS.ProcessEnv, warn: (problem: string) => void): Config {
+  const { config, problems } = readConfig(file, env);
+  const errors = problems.filter(({ severity }) => severity === 'error').map(formatProblem);
+  if (config === undefined || errors.length > 0) {
+    throw new SidecarError('config-invalid', { detail: `\n${errors.join('\n')}` });
+  }
+  for (const problem of problems) warn(formatProblem(problem));
+  return config;
+}
+
+/** The stores of one configuration, as the sidecar opens them. */
+export function storesOf(configured: Config['providers']) {
+  const { store, close } = openStores(configured);
+  return { of: store, close };
+}
+
+export interface RunOptions {
+  readonly file: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Log;
+  readonly onStopRequested: () => void;
+}
+
+/** Starts the sidecar on a configuration file. Errors: as `Sidecar.start`. */
+export function startSidecar({ file, env, log, onStopRequested }: RunOptions): Promise<Sidecar> {
+  const version = productVersion();
+  return Sidecar.start({
+    version,
+    file,
+    load: () => loadOrRefuse(file, env, (problem) => log.warn({ problem }, 'configuration')),
+    connectors,
+    openStores: storesOf,
+    log,
+    metrics: openMetrics({ version }),
+    onStopRequested,
+  });
+}

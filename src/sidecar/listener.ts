@@ -1,0 +1,160 @@
+import { chmod } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { formatListenAddress, type ListenAddress } from '../config/config.ts';
+import { SidecarError, type ErrorCode } from '../error.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { ListenerMetrics } from '../telemetry/metrics.ts';
+import { prepareSocketPath } from './socket-path.ts';
+
+/** What speaks on accepted sockets: one a kind of connector. */
+export interface Acceptor {
+  /** Takes over a socket whose first bytes, or end, are there to be read. */
+  attach(socket: Socket): void;
+  /** Answers and closes a socket that is not taken over, in the acceptor's protocol. */
+  turnAway(socket: Socket, code: ErrorCode): void;
+  /** Lets running work end. */
+  drain(): void;
+  /** Ends all at once. */
+  close(): void;
+}
+
+export interface ListenerOptions {
+  readonly address: ListenAddress;
+  readonly connectionsMax: number;
+  /** Seconds until a connection that never sent a byte is closed. */
+  readonly silentSeconds: number;
+  readonly socketMode: number;
+  readonly metrics: ListenerMetrics;
+  readonly log: Log;
+}
+
+const BACKLOG = 1024;
+const KEEP_ALIVE_PROBE_MS = 60_000;
+
+/**
+ * One address accepted on. A connection costs a socket until its first byte; only then a parser is put on it, so that
+ * idle connections are cheap. Nothing that goes wrong with one connection, or with accepting one, ends the listener.
+ */
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #acceptor: Acceptor;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #silent = new Set<Socket>();
+  #connectionsMax: number;
+  #silentSeconds: number;
+  #bound = '';
+
+  private constructor(options: ListenerOptions, acceptor: Acceptor) {
+    this.#options = options;
+    this.#acceptor = acceptor;
+    this.#connectionsMax = options.connectionsMax;
+    this.#silentSeconds = options.silentSeconds;
+    this.#server = createServer(
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS },
+      (socket) => this.#accept(socket),
+    );
+  }
+
+  /** Errors: `address-unavailable`. */
+  static async open(options: ListenerOptions, acceptor: Acceptor): Promise<Listener> {
+    const listener = new Listener(options, acceptor);
+    await listener.#bind();
+    return listener;
+  }
+
+  /** The address as bound: port 0 has become a number. */
+  get address(): string {
+    return this.#bound;
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  get accepting(): boolean {
+    return this.#server.listening;
+  }
+
+  /** For connections accepted from now on. */
+  limit(connectionsMax: number, silentSeconds: number): void {
+    this.#connectionsMax = connectionsMax;
+    this.#silentSeconds = silentSeconds;
+  }
+
+  /** Stops accepting, lets running work end and resolves when the last connection is closed. */
+  async drain(): Promise<void> {
+    const stopped = this.#server.listening
+      ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
+      : Promise.resolve();
+    for (const socket of this.#silent) socket.destroy();
+    this.#acceptor.drain();
+    await stopped;
+    this.#acceptor.close();
+  }
+
+  /** Stops accepting and cuts every connection. */
+  close(): void {
+    if (this.#server.listening) this.#server.close();
+    this.#acceptor.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async #bind(): Promise<void> {
+    const { address, socketMode, log } = this.#options;
+    const name = formatListenAddress(address);
+    if (address.kind === 'unix') await prepareSocketPath(address.path);
+    // The socket file must not exist for an instant with a wider mode than asked for; bind happens inside listen().
+    const mask = process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.once('error', reject);
+        const listening = (): void => {
+          this.#server.off('error', reject);
+          resolve();
+        };
+        if (address.kind === 'unix') this.#server.listen({ path: address.path, backlog: BACKLOG }, listening);
+        else this.#server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, listening);
+        process.umask(mask);
+      });
+    } catch (cause) {
+      throw new SidecarError('address-unavailable', { detail: `${name} (${(cause as Error).message})`, cause });
+    } finally {
+      process.umask(mask);
+    }
+    // Accept errors such as EMFILE: the connection is lost, the listener is not.
+    this.#server.on('error', (error) => log.error({ listener: name, error }, 'accept failed'));
+    if (address.kind === 'unix') {
+      await chmod(address.path, socketMode);
+      this.#bound = name;
+    } else {
+      const { address: host, port } = this.#server.address() as AddressInfo;
+      this.#bound = formatListenAddress({ kind: 'tcp', host, port });
+    }
+  }
+
+  #accept(socket: Socket): void {
+    const { metrics } = this.#options;
+    socket.on('error', () => socket.destroy());
+    if (this.#sockets.size >= this.#connectionsMax) {
+      this.#acceptor.turnAway(socket, 'connections-exhausted');
+      return;
+    }
+    this.#sockets.add(socket);
+    this.#silent.add(socket);
+    metrics.opened();
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#silent.delete(socket);
+      metrics.closed();
+    });
+    const silence = (): void => void socket.destroy();
+    socket.setTimeout(this.#silentSeconds * 1000, silence);
+    socket.once('readable', () => {
+      this.#silent.delete(socket);
+      socket.setTimeout(0);
+      socket.off('timeout', silence);
+      if (!socket.destroyed) this.#acceptor.attach(socket);
+    });
+  }
+}

@@ -1,0 +1,129 @@
+import type { LimitsConfig } from '../config/config.ts';
+import { HttpFront, type HttpFrontLimits, type HttpHandler } from '../http/front.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Endpoint, Generation } from './generation.ts';
+import { Listener } from './listener.ts';
+import type { ListenerStatus } from './state.ts';
+
+interface Slot {
+  readonly listener: Listener;
+  readonly front: HttpFront;
+  /** Replaced at a reload; the listener and its connections stay. */
+  endpoint: Endpoint;
+}
+
+/** All listeners of the sidecar, across reloads: an address that stays keeps accepting without a gap. */
+export class Listeners {
+  readonly #log: Log;
+  readonly #metrics: Metrics;
+  readonly #slots = new Map<string, Slot>();
+  readonly #leaving = new Set<Listener>();
+
+  constructor(log: Log, metrics: Metrics) {
+    this.#log = log;
+    this.#metrics = metrics;
+  }
+
+  get connections(): number {
+    return [...this.#slots.values()].reduce((sum, { listener }) => sum + listener.connections, 0);
+  }
+
+  /**
+   * Binds the addresses that a generation adds; those it shares with the present one are left alone. Nothing is
+   * served on the new ones before `commit`. Binds all or none. Errors: `address-unavailable`.
+   */
+  async open(generation: Generation): Promise<Map<string, Slot>> {
+    const added = new Map<string, Slot>();
+    try {
+      for (const [key, endpoint] of generation.endpoints) {
+        if (!this.#slots.has(key)) added.set(key, await this.#bind(key, endpoint, generation.config.limits));
+      }
+      return added;
+    } catch (thrown) {
+      for (const { listener } of added.values()) listener.close();
+      throw thrown;
+    }
+  }
+
+  /** Switches to a generation in one step, and lets the listeners go that it does not have. */
+  commit(generation: Generation, added: ReadonlyMap<string, Slot>): void {
+    for (const [key, slot] of this.#slots) {
+      const endpoint = generation.endpoints.get(key);
+      if (endpoint === undefined) {
+        this.#slots.delete(key);
+        this.#letGo(slot.listener, generation.config.limits.drainSeconds);
+      } else {
+        slot.endpoint = endpoint;
+        slot.front.limit(frontLimits(endpoint, generation.config.limits));
+        slot.listener.limit(generation.config.limits.connections, generation.config.limits.keepAliveSeconds);
+      }
+    }
+    for (const [key, slot] of added) this.#slots.set(key, slot);
+  }
+
+  /** Drains all; false where the time was over first and connections were cut. */
+  async drain(seconds: number): Promise<boolean> {
+    const listeners = [...this.#slots.values()].map(({ listener }) => listener);
+    const inTime = await Promise.all(listeners.map((listener) => drainWithin(listener, seconds)));
+    return inTime.every(Boolean);
+  }
+
+  /** Cuts everything. */
+  close(): void {
+    for (const { listener } of this.#slots.values()) listener.close();
+    for (const listener of this.#leaving) listener.close();
+  }
+
+  /** Addresses that should accept and do not. */
+  deaf(): string[] {
+    return [...this.#slots.values()].filter(({ listener }) => !listener.accepting).map(({ listener }) => listener.address);
+  }
+
+  status(): ListenerStatus[] {
+    return [...this.#slots.values()].map(({ listener, endpoint }) => ({
+      address: listener.address,
+      services: endpoint.services,
+      connections: listener.connections,
+    }));
+  }
+
+  async #bind(key: string, endpoint: Endpoint, limits: LimitsConfig): Promise<Slot> {
+    const current = (): HttpHandler => slot.endpoint.handler;
+    const front = new HttpFront(key, frontLimits(endpoint, limits), current);
+    const listener = await Listener.open(
+      {
+        address: endpoint.address,
+        connectionsMax: limits.connections,
+        silentSeconds: limits.keepAliveSeconds,
+        socketMode: endpoint.socketMode,
+        metrics: this.#metrics.listener(key),
+        log: this.#log,
+      },
+      front,
+    );
+    const slot: Slot = { listener, front, endpoint };
+    return slot;
+  }
+
+  #letGo(listener: Listener, seconds: number): void {
+    this.#leaving.add(listener);
+    void drainWithin(listener, seconds).then(() => this.#leaving.delete(listener));
+  }
+}
+
+async function drainWithin(listener: Listener, seconds: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), seconds * 1000);
+  });
+  const inTime = await Promise.race([listener.drain().then(() => true), late]);
+  clearTimeout(timer);
+  if (!inTime) listener.close();
+  return inTime;
+}
+
+function frontLimits({ idleSeconds }: Endpoint, limits: LimitsConfig): HttpFrontLimits {
+  const { headerBytes, headerSeconds, keepAliveSeconds, requestSeconds } = limits;
+  return { headerBytes, headerSeconds, keepAliveSeconds, requestSeconds, idleSeconds };
+}

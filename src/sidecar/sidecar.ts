@@ -1,0 +1,234 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { formatListenAddress, type Config } from '../config/config.ts';
+import type { Connector } from '../connector/connector.ts';
+import type { SecretStore } from '../credential/store.ts';
+import { asSidecarError, SidecarError } from '../error.ts';
+import { openLedger, type Ledger } from '../ledger/ledger.ts';
+import { Policy } from '../policy/policy.ts';
+import { RateWindows } from '../policy/rate.ts';
+import { openTelemetryServer, type HealthStatus, type TelemetryServer } from '../telemetry/health.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { openControl, type Control } from './control.ts';
+import { Generation } from './generation.ts';
+import { Listeners } from './listeners.ts';
+import type { SidecarStatus } from './state.ts';
+
+/** The stores of one configuration. */
+export interface Stores {
+  of(from: string): SecretStore;
+  close(): Promise<void>;
+}
+
+export interface SidecarOptions {
+  readonly version: string;
+  readonly file: string;
+  /** Reads and validates the file anew. Errors: `config-invalid`, after the problems were reported. */
+  readonly load: () => Config;
+  readonly connectors: readonly Connector[];
+  readonly openStores: (providers: Config['providers']) => Stores;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Called once everything has ended after `stop` from the control socket. */
+  readonly onStopRequested: () => void;
+}
+
+/** The running sidecar: starts whole, reloads whole or not at all, drains. */
+export class Sidecar {
+  readonly #options: SidecarOptions;
+  readonly #id = randomUUID();
+  readonly #startedAt = new Date();
+  /** Outlives reloads, so that a reload resets no rate. */
+  readonly #rates: RateWindows;
+  readonly #ledger: Ledger;
+  readonly #listeners: Listeners;
+  #generation: Generation;
+  #loadedAt = new Date();
+  #telemetry: TelemetryServer | undefined;
+  #control: Control | undefined;
+  #reloading: Promise<void> = Promise.resolve();
+  #draining: Promise<void> | undefined;
+
+  private constructor(options: SidecarOptions, ledger: Ledger, rates: RateWindows, generation: Generation) {
+    this.#options = options;
+    this.#rates = rates;
+    this.#ledger = ledger;
+    this.#generation = generation;
+    this.#listeners = new Listeners(options.log, options.metrics);
+    options.metrics.watchLedger(() => ({ up: ledger.health.ok, lagEvents: ledger.health.lag }));
+  }
+
+  /**
+   * Starts everything or nothing: no port is open before the whole configuration is good and the ledger can record.
+   * Errors: `config-invalid`, `ledger-unavailable`, `address-unavailable`, those of providers.
+   */
+  static async start(options: SidecarOptions): Promise<Sidecar> {
+    const config = options.load();
+    const ledger = await openLedger({
+      ...config.ledger,
+      onHealth: (health) =>
+        health.ok
+          ? options.log.info({}, 'the ledger records again')
+          : options.log.error({ reason: health.reason }, 'the ledger cannot record: new uses are refused'),
+    });
+    const rates = new RateWindows();
+    let sidecar: Sidecar | undefined;
+    try {
+      sidecar = new Sidecar(options, ledger, rates, await openGeneration(options, config, ledger, rates));
+      await sidecar.#open(config);
+      return sidecar;
+    } catch (thrown) {
+      if (sidecar !== undefined) await sidecar.#closeAll();
+      await ledger.close().catch(() => undefined);
+      throw thrown;
+    }
+  }
+
+  async #open(config: Config): Promise<void> {
+    const { log, metrics, version } = this.#options;
+    await this.#ledger.record({ type: 'sidecar.started', id: this.#id, version, services: config.services.length });
+    this.#control = await openControl({
+      path: config.control.socket,
+      log,
+      handlers: { status: () => this.status(), stop: () => this.#options.onStopRequested(), reload: () => this.reload() },
+    });
+    const added = await this.#listeners.open(this.#generation);
+    this.#listeners.commit(this.#generation, added);
+    if (config.telemetry.listenOn !== undefined) {
+      const address = config.telemetry.listenOn;
+      this.#telemetry = await openTelemetryServer({ address, metrics, status: () => this.health(), log });
+    }
+  }
+
+  /**
+   * Takes the file's present content. Whole or not at all: on any error the old configuration runs on.
+   * Errors: as `start`, and `config-invalid` where a part changed that only a restart can change.
+   */
+  reload(): Promise<void> {
+    const next = this.#reloading.then(() => this.#reload());
+    this.#reloading = next.catch(() => undefined);
+    return next;
+  }
+
+  async #reload(): Promise<void> {
+    const { log, metrics } = this.#options;
+    if (this.#draining !== undefined) throw new SidecarError('draining');
+    let generation: Generation | undefined;
+    try {
+      const config = this.#options.load();
+      refuseFixedChanges(this.#generation.config, config);
+      generation = await openGeneration(this.#options, config, this.#ledger, this.#rates);
+      const added = await this.#listeners.open(generation);
+      const old = this.#generation;
+      this.#generation = generation;
+      this.#loadedAt = new Date();
+      this.#listeners.commit(generation, added);
+      void old.retire().catch((error: unknown) => log.warn({ error }, 'closing the old configuration failed'));
+      metrics.reloaded('ok');
+      const services = config.services.length;
+      this.#ledger.note({ type: 'config.reloaded', id: this.#id, result: 'ok', services });
+      log.info({ file: this.#options.file, services }, 'configuration reloaded');
+    } catch (thrown) {
+      const error = asSidecarError(thrown);
+      if (generation !== undefined) await generation.retire();
+      metrics.reloaded('failed');
+      this.#ledger.note({ type: 'config.reloaded', id: this.#id, result: 'error', reason: error.code });
+      log.error({ file: this.#options.file, error }, 'reload refused, the old configuration runs on');
+      throw error;
+    }
+  }
+
+  /** Stops accepting, lets running work end within `limits.drainSeconds`, then cuts what is left. Never rejects. */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    const { log } = this.#options;
+    const { drainSeconds } = this.#generation.config.limits;
+    log.info({ drainSeconds, connections: this.#listeners.connections }, 'draining');
+    await this.#reloading;
+    const inTime = await this.#listeners.drain(drainSeconds);
+    if (!inTime) log.warn({ drainSeconds }, 'the time to drain is over, connections were cut');
+    this.#ledger.note({ type: 'sidecar.stopped', id: this.#id, reason: inTime ? 'drained' : 'cut' });
+    await this.#closeAll();
+    await this.#ledger.close().catch((error: unknown) => log.error({ error }, 'the end of the ledger is lost'));
+    log.info({}, 'stopped');
+  }
+
+  async #closeAll(): Promise<void> {
+    this.#listeners.close();
+    await this.#generation.retire();
+    await this.#telemetry?.close();
+    await this.#control?.close();
+  }
+
+  /** Live while the listeners accept; ready while new uses would be served. */
+  health(): HealthStatus {
+    const reasons: string[] = [];
+    const { ok, reason } = this.#ledger.health;
+    if (this.#draining !== undefined) reasons.push('draining');
+    if (!ok) reasons.push(`the ledger cannot record: ${reason ?? 'unknown reason'}`);
+    const deaf = this.#listeners.deaf();
+    for (const address of deaf) reasons.push(`${address} does not accept`);
+    return { live: this.#draining === undefined && deaf.length === 0, ready: reasons.length === 0, reasons };
+  }
+
+  status(): SidecarStatus {
+    const { config } = this.#generation;
+    const { ok, reason, lag } = this.#ledger.health;
+    const { ready, reasons } = this.health();
+    return {
+      version: this.#options.version,
+      pid: process.pid,
+      startedAt: this.#startedAt.toISOString(),
+      ready,
+      reasons,
+      config: {
+        file: this.#options.file,
+        loadedAt: this.#loadedAt.toISOString(),
+        fingerprint: fingerprintOf(config),
+      },
+      listeners: this.#listeners.status(),
+      services: config.services.map(({ name, connector, agent }) => ({ name, connector, agent })),
+      ledger: {
+        file: config.ledger.file,
+        ok,
+        seq: this.#ledger.tip.seq,
+        lag,
+        ...(reason === undefined ? {} : { reason }),
+      },
+      telemetry: this.#telemetry === undefined ? {} : { address: formatListenAddress(this.#telemetry.address) },
+    };
+  }
+}
+
+function openGeneration(options: SidecarOptions, config: Config, ledger: Ledger, rates: RateWindows): Promise<Generation> {
+  const stores = options.openStores(config.providers);
+  const policy = new Policy(config.rules, { rates });
+  const context = { policy, ledger, log: options.log, now: () => new Date() };
+  const parts = { connectors: options.connectors, context, metrics: options.metrics, store: (from: string) => stores.of(from) };
+  return Generation.open(config, parts, () => stores.close());
+}
+
+/** What is bound for the life of the process. */
+function refuseFixedChanges(old: Config, next: Config): void {
+  for (const key of ['ledger', 'control', 'telemetry'] as const) {
+    if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
+    throw new SidecarError('config-invalid', { detail: `\`${key}\` changes only at a restart` });
+  }
+  if (old.limits.headerBytes !== next.limits.headerBytes) {
+    throw new SidecarError('config-invalid', { detail: '`limits.headerBytes` changes only at a restart' });
+  }
+}
+
+/** Literals do not enter: a hash of them could be guessed. */
+function fingerprintOf(config: Config): string {
+  return createHash('sha256').update(JSON.stringify(config, withoutLiterals)).digest('hex').slice(0, 12);
+}
+
+function withoutLiterals(_key: string, value: unknown): unknown {
+  if (typeof value === 'object' && value !== null && 'from' in value && value.from === 'literal') return 'literal';
+  return value;
+}
