@@ -112,10 +112,17 @@ function explainAt(listener: string, routes: HttpRoutes, head: RequestHead, poli
 function explainText(head: RequestHead, one: Explained): string {
   const lines = [`${head.method} ${head.target} on ${one.listener}`];
   if (one.service !== undefined) {
-    lines.push(`  service ${one.service} (${one.connector}), agent ${one.agent}, goes to ${one.upstream}${one.path ?? ''}`);
+    lines.push(
+      `  service ${one.service} (${one.connector}), agent ${one.agent}, goes to ${one.upstream}${one.path ?? ''}`,
+    );
   }
   const verdict = one.allowed ? (one.credential ? 'allowed' : 'passes without a credential') : `refused (${one.code})`;
   lines.push(`  ${verdict}${one.rule === undefined ? '' : ` by rule ${one.rule}`}: ${one.reason}`);
-  const rows = one.rules.map(({ rule, effect, decides, because }) => [`  ${rule}`, effect, decides ? 'decides' : 'passed over', because]);
+  const rows = one.rules.map(({ rule, effect, decides, because }) => [
+    `  ${rule}`,
+    effect,
+    decides ? 'decides' : 'passed over',
+    because,
+  ]);
   return `${lines.join('\n')}\n${rows.length === 0 ? '' : table(['  rule', 'effect', 'outcome', 'why'], rows)}`;
 }

@@ -34,12 +34,21 @@ async function run(file: string, watch: boolean, log: Log, io: Io): Promise<numb
   const sidecar = await startSidecar({ file, env: io.env, log, onStopRequested: () => stop() });
   const unhook = hookSignals(sidecar, () => stop());
   const unwatch = watch
-    ? watchFile(file, () => reload(sidecar), (error) => log.error({ error }, 'the configuration is no longer watched'))
+    ? watchFile(
+        file,
+        () => reload(sidecar),
+        (error) => log.error({ error }, 'the configuration is no longer watched'),
+      )
     : () => undefined;
   io.signal?.addEventListener('abort', () => stop(), { once: true });
   const { listeners, telemetry, services } = sidecar.status();
   log.info(
-    { file, services: services.length, listeners: listeners.map(({ address }) => address), telemetry: telemetry.address },
+    {
+      file,
+      services: services.length,
+      listeners: listeners.map(({ address }) => address),
+      telemetry: telemetry.address,
+    },
     'ready',
   );
   await stopped;

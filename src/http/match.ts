@@ -50,45 +50,56 @@ export interface UrlPattern {
  * classes are not. Matching takes time linear in the URL whatever the pattern; a URL over 8192 characters matches nothing.
  */
 export function compileUrlPattern(source: string): UrlPattern {
-  const readings = readHosts(parseRegex(source)).map((reading) => ({
-    ...reading,
-    program: compileRegex(reading.sequence),
-  }));
-  const wide = readings.some((reading) => reading.hosts === undefined);
-  const matches = (origin: Origin, target: string): boolean => {
-    if (target.length > URL_CHARACTERS_MAX) return false;
-    return readings.some((reading) => readingMatches(reading, origin, target));
-  };
-  if (wide) return { source, wide, matches };
-  return { source, wide, origins: [...new Set(readings.flatMap((reading) => reading.origins))], matches };
+  const readings = readHosts(parseRegex(source)).map((reading) =>
+    reading.kind === 'bound'
+      ? { ...reading, program: compileRegex(reading.after) }
+      : { ...reading, program: compileRegex(reading.sequence) },
+  );
+  const matches = (origin: Origin, target: string): boolean =>
+    target.length <= URL_CHARACTERS_MAX && readings.some((reading) => readingMatches(reading, origin, target));
+  const origins = new Set<string>();
+  for (const reading of readings) {
+    if (reading.kind === 'wide') return { source, wide: true, matches };
+    for (const one of reading.origins) origins.add(one);
+  }
+  return { source, wide: false, origins: [...origins], matches };
 }
 
 type CompiledReading = HostReading & { readonly program: RegexProgram };
 
 function readingMatches(reading: CompiledReading, origin: Origin, target: string): boolean {
-  if (reading.hosts !== undefined && !reading.hosts.has(origin.host)) return false;
   const usualPort = origin.port === defaultPort(origin.scheme);
-  if (!usualPort && !reading.portWritten) return false;
-  const authority = formatAuthority(origin);
+  if (reading.kind === 'bound') {
+    if (!reading.hosts.has(origin.host) || !reading.schemes.includes(origin.scheme)) return false;
+    if (!usualPort && !reading.portWritten) return false;
+  }
+  const bare = origin.host.includes(':') ? `[${origin.host}]` : origin.host;
+  const written = `${bare}:${origin.port}`;
   // A default port and a lone slash are there or not in the same URL (RFC 9110 section 4.2.3).
-  const authorities = usualPort && reading.portWritten ? [authority, `${authority}:${origin.port}`] : [authority];
-  const targets = target === '/' ? ['/', ''] : [target];
-  return authorities.some((text) => targets.some((rest) => runOver(reading, origin, text, rest)));
+  if (usualPort && runOver(reading, origin.scheme, bare, bare, target)) return true;
+  if (
+    (!usualPort || reading.kind === 'wide' || reading.portWritten) &&
+    runOver(reading, origin.scheme, bare, written, target)
+  ) {
+    return true;
+  }
+  return usualPort && target === '/' && runOver(reading, origin.scheme, bare, bare, '');
 }
 
-function runOver(reading: CompiledReading, origin: Origin, authority: string, target: string): boolean {
-  const text = `${origin.scheme}://${authority}${target}`;
+function runOver(reading: CompiledReading, scheme: string, host: string, authority: string, target: string): boolean {
+  const text = `${scheme}://${authority}${target}`;
   if (text.length > URL_CHARACTERS_MAX) return false;
-  const hostStart = origin.scheme.length + 3;
-  const hostEnd = hostStart + origin.host.length + (origin.host.includes(':') ? 2 : 0);
+  const hostStart = scheme.length + 3;
+  const hostEnd = hostStart + host.length;
   const authorityEnd = hostStart + authority.length;
-  const usualPort = origin.port === defaultPort(origin.scheme);
+  const start = reading.kind === 'wide' && reading.start === 'host' ? hostStart : 0;
+  const from = reading.kind === 'bound' ? hostEnd : start;
   const accept = (end: number): boolean => {
     if (end >= authorityEnd) return true;
     // After a written colon the pattern has said that a port follows, and not which.
     if (end > hostEnd) return end === hostEnd + 1;
-    if (reading.hosts !== undefined) return end === hostEnd && usualPort;
+    if (reading.kind === 'bound') return false;
     return end <= hostStart || end === hostEnd || text[end - 1] === '.';
   };
-  return reading.program.run({ text, start: reading.start === 'scheme' ? 0 : hostStart, hostStart, accept });
+  return reading.program.run({ text, from, start, hostStart, accept });
 }

@@ -111,7 +111,7 @@ describe('canonicalPath', () => {
     ['/...', '/...'],
     ['/a/..b/.c', '/a/..b/.c'],
     ['/caf%c3%a9', '/caf%C3%A9'],
-    ['/a%20b', '/a%20B'.replace('B', 'b')],
+    ['/a%20b', '/a%20b'],
     ['/100%25', '/100%25'],
     ["/a!$&'()*+,=:@~-_", "/a!$&'()*+,=:@~-_"],
   ])('reads %s as %s, with one meaning', (target, path) => {
@@ -170,7 +170,7 @@ describe('canonicalPath', () => {
     ['/a//b', '/a//b', 'doubled'],
     ['/a;v=1', '/a;v=1', 'parameter'],
     ['/a%3bv', '/a%3Bv', 'parameter'],
-    ['/a%252fb', '/a%252Fb', 'double encoding'],
+    ['/a%252fb', '/a%252fb', 'double encoding'],
     ['/%41', '/%41', 'needs no encoding'],
     ['/%7euser', '/%7Euser', 'needs no encoding'],
     ['/a%3fb', '/a%3Fb', 'delimiter'],
@@ -223,11 +223,11 @@ describe('canonicalPath', () => {
         expect(canonical.path.toLowerCase()).toBe(text.toLowerCase());
         expect(read(canonical.path)).toEqual(canonical);
         if (canonical.ambiguity === undefined) expect(disagree(canonical.path)).toBe(false);
-        // Whatever is let through, no reader climbs or stays with a dot segment.
-        const seen = decodeAll(canonical.path).split(/[/\\]/);
-        expect(seen.filter((segment) => segment === '..')).toEqual(
-          canonical.ambiguity === undefined ? [] : expect.any(Array),
+        // Rules or not, decoding once never shows a dot segment.
+        const once = canonical.path.replace(/%([0-7][0-9A-F])/g, (_, hex: string) =>
+          String.fromCharCode(parseInt(hex, 16)),
         );
+        expect(once.split(/[/\\]/).map((segment) => segment.split(';', 1)[0])).not.toContain('..');
       }),
       { numRuns: 10_000 },
     );

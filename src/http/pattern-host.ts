@@ -15,17 +15,29 @@ import { compileRegex } from './regex-program.ts';
 import { codesOf, foldCase, only, type RegexNode, type Sequence } from './regex-syntax.ts';
 
 /** One alternative of a pattern, read for the host it speaks of. */
-export interface HostReading {
+export type HostReading = BoundReading | WideReading;
+
+/** It spells its hosts out. */
+export interface BoundReading {
+  readonly kind: 'bound';
+  readonly schemes: readonly Origin['scheme'][];
+  /** The only hosts it can match, as `parseHost` writes them. */
+  readonly hosts: ReadonlySet<string>;
+  /** Whether it names a port; if not, only the scheme's own port is meant. */
+  readonly portWritten: boolean;
+  /** What has to match right after the host. */
+  readonly after: Sequence;
+  /** For people: `https://api.github.com`, `http://localhost:*`. */
+  readonly origins: readonly string[];
+}
+
+/** It leaves some of the host open. */
+export interface WideReading {
+  readonly kind: 'wide';
   /** What runs against the rebuilt URL. */
   readonly sequence: Sequence;
   /** Where the match begins: at the scheme, or at the host where no scheme is written. */
   readonly start: 'scheme' | 'host';
-  /** The only hosts it can match, as `parseHost` writes them; undefined: wide. */
-  readonly hosts: ReadonlySet<string> | undefined;
-  /** Whether it names a port; if not, only the scheme's own port is meant. */
-  readonly portWritten: boolean;
-  /** For people: `https://api.github.com`, `http://localhost:*`. Empty where wide. */
-  readonly origins: readonly string[];
 }
 
 const SCHEMES = ['http', 'https'] as const;
@@ -97,15 +109,13 @@ function readAfter(prefix: Sequence, rest: Sequence, schemes: readonly Origin['s
   const hosts = new Set(bound.texts.flatMap(validHost));
   if (hosts.size === 0) throw new Error(`names a host that cannot exist: ${bound.texts[0]!.slice(0, 80)}`);
   const after = rest.slice(bound.length);
-  const origins = schemes.flatMap((scheme) =>
-    [...hosts].map((host) => describe(scheme, host, bound.portWritten, after)),
-  );
-  const sequence = [...prefix, ...rest.slice(0, bound.length).map(confine), ...after];
-  return { sequence, start, hosts, portWritten: bound.portWritten, origins };
+  const { portWritten } = bound;
+  const origins = schemes.flatMap((scheme) => [...hosts].map((host) => describe(scheme, host, portWritten, after)));
+  return { kind: 'bound', schemes, hosts, portWritten, after, origins };
 }
 
-function wide(sequence: Sequence, start: HostReading['start']): HostReading {
-  return { sequence, start, hosts: undefined, portWritten: true, origins: [] };
+function wide(sequence: Sequence, start: WideReading['start']): WideReading {
+  return { kind: 'wide', sequence, start };
 }
 
 interface Bound {
@@ -238,7 +248,7 @@ function foldOnly(node: RegexNode): RegexNode {
 }
 
 function endsIn(sequence: Sequence, text: string, accept: (end: number) => boolean): boolean {
-  return compileRegex(sequence).run({ text, start: 0, hostStart: text.length, accept });
+  return compileRegex(sequence).run({ text, from: 0, start: 0, hostStart: text.length, accept });
 }
 
 function namesSlash(node: RegexNode): boolean {

@@ -17,7 +17,9 @@ type Instruction =
 
 export interface Run {
   readonly text: string;
-  /** Index where the match begins; `^` holds here. */
+  /** Index where the walk begins. */
+  readonly from: number;
+  /** Index where `^` holds: where the whole match begins. */
   readonly start: number;
   readonly hostStart: number;
   /** Asked for each index where a match can end; true ends the run. */
@@ -25,7 +27,7 @@ export interface Run {
 }
 
 export interface RegexProgram {
-  /** Whether a match from `start` exists whose end is accepted. */
+  /** Whether a match from `from` exists whose end is accepted. */
   run(run: Run): boolean;
 }
 
@@ -34,7 +36,9 @@ export function compileRegex(sequence: Sequence): RegexProgram {
   const code: Instruction[] = [];
   emit(code, sequence);
   code.push({ op: 'accept' });
-  return { run: (run) => walk(code, run) };
+  // One walk runs at a time, so each program keeps its lists.
+  const lists: Lists = { seenAt: new Int32Array(code.length), waiting: [], ready: [] };
+  return { run: (run) => walk(code, lists, run) };
 }
 
 function put(code: Instruction[], instruction: Instruction): void {
@@ -95,16 +99,27 @@ function emitRepeat(code: Instruction[], body: Sequence, min: number, max: numbe
   for (const split of splits) split.other = code.length;
 }
 
-function walk(code: readonly Instruction[], run: Run): boolean {
+interface Lists {
+  /** Per instruction: the index in the text where it was last reached. */
+  readonly seenAt: Int32Array;
+  /** Instructions to follow from the next index, used as a stack. */
+  readonly waiting: number[];
+  /** Instructions that want the character at this index. */
+  readonly ready: number[];
+}
+
+function walk(code: readonly Instruction[], lists: Lists, run: Run): boolean {
   const { text } = run;
-  const seenAt = new Int32Array(code.length).fill(-1);
-  let waiting: number[] = [0];
-  for (let at = run.start; at <= text.length && waiting.length > 0; at++) {
-    const ready = settle(code, waiting, seenAt, at, run);
-    if (ready === 'accepted') return true;
+  const { seenAt, waiting, ready } = lists;
+  seenAt.fill(-1);
+  waiting.length = 0;
+  waiting.push(0);
+  for (let at = run.from; at <= text.length && waiting.length > 0; at++) {
+    ready.length = 0;
+    if (settle(code, lists, at, run)) return true;
     const char = text.charCodeAt(at);
-    waiting = [];
-    for (const index of ready) {
+    for (let next = 0; next < ready.length; next++) {
+      const index = ready[next]!;
       const instruction = code[index]!;
       if (instruction.op === 'set' && instruction.members[char] === 1) waiting.push(index + 1);
     }
@@ -112,18 +127,10 @@ function walk(code: readonly Instruction[], run: Run): boolean {
   return false;
 }
 
-/** Follows everything that consumes nothing; returns the instructions that wait for the character at `at`. */
-function settle(
-  code: readonly Instruction[],
-  from: number[],
-  seenAt: Int32Array,
-  at: number,
-  run: Run,
-): number[] | 'accepted' {
-  const ready: number[] = [];
-  const open = from;
-  while (open.length > 0) {
-    const index = open.pop()!;
+/** Follows everything that consumes nothing, from `waiting` into `ready`; true where the match may end here. */
+function settle(code: readonly Instruction[], { seenAt, waiting, ready }: Lists, at: number, run: Run): boolean {
+  while (waiting.length > 0) {
+    const index = waiting.pop()!;
     if (seenAt[index] === at) continue;
     seenAt[index] = at;
     const instruction = code[index]!;
@@ -132,22 +139,22 @@ function settle(
         ready.push(index);
         break;
       case 'assert':
-        if (holds(instruction.assertion, at, run)) open.push(index + 1);
+        if (holds(instruction.assertion, at, run)) waiting.push(index + 1);
         break;
       case 'split':
-        open.push(instruction.other, index + 1);
+        waiting.push(instruction.other, index + 1);
         break;
       case 'jump':
-        open.push(instruction.to);
+        waiting.push(instruction.to);
         break;
       case 'accept':
-        if (run.accept(at)) return 'accepted';
+        if (run.accept(at)) return true;
         break;
       default:
         instruction satisfies never;
     }
   }
-  return ready;
+  return false;
 }
 
 function holds(assertion: Assertion, at: number, run: Run): boolean {

@@ -1,0 +1,192 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { SidecarError } from '../error.ts';
+import { verifyLedger } from '../ledger/verify.ts';
+import { ControlClient } from '../sidecar/control-client.ts';
+import { controlSocketPath, ledgerPath, type SidecarStatus } from '../sidecar/state.ts';
+import { defineCommand, type Io } from './command.ts';
+import type { Outcome, Report } from './demo/agent.ts';
+import { demoRows, isRight, type Row } from './demo/rows.ts';
+import { openUpstream, type DemoCredentials, type DemoUpstream } from './demo/upstream.ts';
+import { EXIT } from './exit.ts';
+import { table } from './table.ts';
+
+export const command = defineCommand({
+  name: 'demo',
+  summary: 'show it at work: an upstream, the sidecar, and an agent that holds nothing',
+  usage: '[--keep]',
+  options: { keep: { type: 'boolean', meaning: 'leave it running, with commands to try' } },
+  async run(args, io) {
+    const folder = await mkdtemp(join(tmpdir(), 'secretless-'));
+    const credentials = makeCredentials();
+    const upstream = await openUpstream(credentials);
+    const env = await sidecarEnvironment(folder, credentials, upstream.port, io.env);
+    const sidecar = spawnSelf(['start', '-f', demoFile()], env);
+    try {
+      const status = await readyStatus(sidecar, env);
+      const right = await show(demoRows(status, upstream.port), upstream, env, io);
+      if (args.values.keep === true) await keep(status, upstream.port, env, io);
+      return right ? EXIT.ok : EXIT.internal;
+    } finally {
+      await end(sidecar);
+      upstream.close();
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+});
+
+function makeCredentials(): DemoCredentials {
+  const make = (): string => randomBytes(24).toString('base64url');
+  return { token: make(), password: make(), key: make(), consumerSecret: make(), accessSecret: make() };
+}
+
+/** Only the sidecar gets these; what they point at is in a folder that only this user can enter. */
+async function sidecarEnvironment(
+  folder: string,
+  { token, password, key, consumerSecret, accessSecret }: DemoCredentials,
+  port: number,
+  env: NodeJS.ProcessEnv,
+): Promise<NodeJS.ProcessEnv> {
+  const [passwordFile, keyFile] = [join(folder, 'password'), join(folder, 'key')];
+  await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
+  await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
+  const [header, basic, oauth] = await freePorts(3);
+  return {
+    PATH: env['PATH'],
+    SECRETLESS_HOME: folder,
+    DEMO_HEADER_PORT: String(header),
+    DEMO_BASIC_PORT: String(basic),
+    DEMO_OAUTH_PORT: String(oauth),
+    DEMO_UPSTREAM_PORT: String(port),
+    DEMO_SOCKET: join(folder, 'query.sock'),
+    DEMO_PASSWORD_FILE: passwordFile,
+    DEMO_KEY_FILE: keyFile,
+    DEMO_TOKEN: token,
+    DEMO_CONSUMER_SECRET: consumerSecret,
+    DEMO_ACCESS_SECRET: accessSecret,
+  };
+}
+
+/** Ports that nobody listens on at this moment. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  return ports;
+}
+
+function demoFile(): string {
+  const root = dirname(createRequire(import.meta.url).resolve('secretless-sidecar/package.json'));
+  return join(root, 'config', 'demo.yml');
+}
+
+/** A module of ours beside this one, as the running build names it: `.ts` in a checkout, `.js` once built. */
+function module(name: string): string {
+  const suffix = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+  return fileURLToPath(new URL(`./${name}${suffix}`, import.meta.url));
+}
+
+function spawnSelf(words: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
+  return spawn(process.execPath, [...process.execArgv, module('secretless'), ...words], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+}
+
+/** Errors: `not-running`, with what the sidecar said. */
+async function readyStatus(sidecar: ChildProcess, env: NodeJS.ProcessEnv): Promise<SidecarStatus> {
+  let said = '';
+  sidecar.stderr!.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4000)));
+  const client = new ControlClient(controlSocketPath(env));
+  for (let tries = 0; tries < 300 && sidecar.exitCode === null; tries += 1) {
+    const status = await client.status().catch(() => undefined);
+    if (status?.ready === true && status.listeners.length > 0) return status;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new SidecarError('not-running', { detail: `the demo's sidecar did not start:\n${said}` });
+}
+
+async function runAgent(rows: readonly Row[]): Promise<Report> {
+  const errands = JSON.stringify(rows.map(({ errand }) => errand));
+  // An empty environment: whatever the agent can show, it did not get from there.
+  const agent = spawn(process.execPath, [...process.execArgv, module('demo/agent'), errands], {
+    env: {},
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let printed = '';
+  agent.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
+  await once(agent, 'close');
+  return JSON.parse(printed) as Report;
+}
+
+/** Prints the table; true where every row is right. */
+async function show(rows: readonly Row[], upstream: DemoUpstream, env: NodeJS.ProcessEnv, io: Io): Promise<boolean> {
+  const { environment, outcomes } = await runAgent(rows);
+  const direct = outcomes[0]!.ms;
+  let allRight = environment.length === 0;
+  const cells = rows.map((row, at) => {
+    const outcome = outcomes[at]!;
+    const seen = upstream.seen.find(({ row: label }) => label === String(at));
+    const right = isRight(row, outcome, seen);
+    allRight &&= right;
+    const { errand } = row;
+    const what = `${errand.method} ${errand.target.replace(/^http:\/\/[^/]*/, '')}`;
+    return [row.service, `${what}, ${row.sent}`, seen?.credential ?? '(nothing arrived)', String(outcome.status), added(row, outcome, direct), right ? 'right' : 'WRONG'];
+  });
+  io.stdout.write(table(['service', 'agent sent', 'upstream saw', 'status', 'added', ''], cells));
+  const { ok, lines } = await ledgerReport(env);
+  io.stdout.write(`\nagent environment: ${environment.length} variables; ledger: ${lines} events, ${ok ? 'chain verified' : 'BROKEN'}\n`);
+  io.stdout.write(allRight && ok ? 'every row is right\n' : 'something is WRONG\n');
+  return allRight && ok;
+}
+
+/** Median through the sidecar less the median of the direct call that is refused. */
+function added({ service }: Row, { ms }: Outcome, direct: number): string {
+  return ms === 0 || service === '(direct)' ? '-' : `${Math.max(0, ms - direct).toFixed(2)} ms`;
+}
+
+async function ledgerReport(env: NodeJS.ProcessEnv): Promise<{ ok: boolean; lines: number }> {
+  const report = await verifyLedger(ledgerPath(env));
+  return { ok: report.ok, lines: report.lines };
+}
+
+async function keep(status: SidecarStatus, port: number, env: NodeJS.ProcessEnv, io: Io): Promise<void> {
+  const at = (service: string): string =>
+    status.listeners.find(({ services }) => services.includes(service))!.address.replace(/^tcp:/, 'http:');
+  const home = env['SECRETLESS_HOME'];
+  io.stdout.write(
+    [
+      '',
+      'It keeps running. Try:',
+      `  curl -i http://127.0.0.1:${port}/v1/items                 # direct: 401`,
+      `  curl -i ${at('header')}/v1/items`,
+      `  curl -i -X DELETE ${at('header')}/v1/items/1     # a rule denies it`,
+      `  curl -i --unix-socket ${at('query').replace('unix://', '')} http://localhost/tiles`,
+      `  http_proxy=${at('oauth')} curl -i http://127.0.0.1:${port}/v1/statuses`,
+      `  SECRETLESS_HOME=${home} npm run -s secretless -- status`,
+      `  SECRETLESS_HOME=${home} npm run -s secretless -- ledger tail`,
+      '',
+      'Ctrl-C ends it.',
+      '',
+    ].join('\n'),
+  );
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+    io.signal?.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+async function end(sidecar: ChildProcess): Promise<void> {
+  if (sidecar.exitCode !== null) return;
+  const closed = once(sidecar, 'close');
+  sidecar.kill('SIGTERM');
+  await closed;
+}

@@ -1,0 +1,115 @@
+import { request as open, type IncomingMessage, type RequestOptions } from 'node:http';
+
+/**
+ * The agent of the demo: a process of its own with an empty environment. It knows addresses and holds nothing.
+ * Reads its errands as JSON from the command line and prints what became of them as JSON.
+ */
+
+export interface Errand {
+  readonly row: string;
+  /** `http://host:port` or `unix:/path` of the listener, or the upstream itself. */
+  readonly connect: string;
+  readonly method: string;
+  /** Request target: a path, or a whole URL towards a forward proxy. */
+  readonly target: string;
+  readonly host: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly websocket?: boolean;
+}
+
+export interface Outcome {
+  readonly row: string;
+  readonly status: number;
+  /** Times at which pieces of the body arrived, in milliseconds since the head. */
+  readonly arrivals: readonly number[];
+  readonly body: string;
+  /** Median of `ROUNDS` requests, in milliseconds. */
+  readonly ms: number;
+}
+
+const ROUNDS = 40;
+
+export interface Report {
+  readonly environment: readonly string[];
+  readonly outcomes: readonly Outcome[];
+}
+
+async function run(errands: readonly Errand[]): Promise<Report> {
+  const outcomes: Outcome[] = [];
+  for (const errand of errands) outcomes.push(await (errand.websocket === true ? echo(errand) : fetchOnce(errand)));
+  return { environment: Object.keys(process.env), outcomes };
+}
+
+async function fetchOnce(errand: Errand): Promise<Outcome> {
+  const first = await send(errand, { 'X-Demo': errand.row });
+  const times: number[] = [];
+  const once = errand.target.includes('/events') || first.status >= 500;
+  for (let round = 0; round < (once ? 0 : ROUNDS); round += 1) {
+    const begun = performance.now();
+    await send(errand, {});
+    times.push(performance.now() - begun);
+  }
+  times.sort((a, b) => a - b);
+  return { ...first, ms: times[Math.floor(times.length / 2)] ?? 0 };
+}
+
+function optionsOf({ connect, method, target, host, headers }: Errand, more: Record<string, string>): RequestOptions {
+  const where = connect.startsWith('unix:') ? { socketPath: connect.slice(5) } : addressOf(connect);
+  return { ...where, method, path: target, headers: { ...headers, ...more, Host: host }, agent: false };
+}
+
+function addressOf(connect: string): { host: string; port: string } {
+  const { hostname, port } = new URL(connect);
+  return { host: hostname, port };
+}
+
+function send(errand: Errand, more: Record<string, string>): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const request = open(optionsOf(errand, more), (response: IncomingMessage) => {
+      const head = performance.now();
+      const arrivals: number[] = [];
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (piece: string) => {
+        arrivals.push(Math.round(performance.now() - head));
+        body += piece;
+      });
+      response.on('end', () => resolve({ row: errand.row, status: response.statusCode!, arrivals, body, ms: 0 }));
+    });
+    request.on('error', reject);
+    request.end();
+  });
+}
+
+/** Upgrades and waits for its own bytes to come back. */
+function echo(errand: Errand): Promise<Outcome> {
+  const handshake = {
+    'X-Demo': errand.row,
+    Connection: 'Upgrade',
+    Upgrade: 'websocket',
+    'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+    'Sec-WebSocket-Version': '13',
+  };
+  return new Promise((resolve, reject) => {
+    const begun = performance.now();
+    const request = open(optionsOf(errand, handshake));
+    request.on('upgrade', (response, socket) => {
+      socket.write('ping');
+      socket.once('data', (bytes: Buffer) => {
+        socket.destroy();
+        const ms = performance.now() - begun;
+        resolve({ row: errand.row, status: response.statusCode!, arrivals: [], body: bytes.toString(), ms });
+      });
+    });
+    request.on('response', (response) => {
+      response.resume();
+      resolve({ row: errand.row, status: response.statusCode!, arrivals: [], body: '', ms: 0 });
+    });
+    request.on('error', reject);
+    request.end();
+  });
+}
+
+if (process.argv[2] !== undefined) {
+  process.stdout.write(JSON.stringify(await run(JSON.parse(process.argv[2]) as Errand[])));
+}

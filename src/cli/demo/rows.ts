@@ -1,0 +1,93 @@
+import type { SidecarStatus } from '../../sidecar/state.ts';
+import type { Errand, Outcome } from './agent.ts';
+import type { Seen } from './upstream.ts';
+
+/** One line of the demo's table: what the agent does and what must come of it. */
+export interface Row {
+  readonly service: string;
+  readonly errand: Errand;
+  /** What the agent put on the request, in words. */
+  readonly sent: string;
+  readonly status: number;
+  /** What the upstream must have accepted; undefined: nothing may have arrived there. */
+  readonly saw: RegExp | undefined;
+  check?(outcome: Outcome): boolean;
+}
+
+/** The rows, for the addresses that the sidecar listens on. Later connectors add theirs here. */
+export function demoRows(status: SidecarStatus, upstreamPort: number): Row[] {
+  const listener = (service: string): string => {
+    const { address } = status.listeners.find(({ services }) => services.includes(service))!;
+    return address.replace(/^tcp:/, 'http:').replace(/^unix:\/\//, 'unix:');
+  };
+  const upstream = `127.0.0.1:${upstreamPort}`;
+  const errand = (service: string, method: string, target: string, headers = {}): Errand => ({
+    row: '',
+    connect: listener(service),
+    method,
+    target,
+    host: 'localhost',
+    headers,
+  });
+  const proxied = { ...errand('oauth', 'GET', `http://${upstream}/v1/statuses?count=2`), host: upstream };
+  const rows: Row[] = [
+    {
+      service: '(direct)',
+      errand: { ...errand('header', 'GET', '/v1/items'), connect: `http://${upstream}`, host: upstream },
+      sent: 'no credential',
+      status: 401,
+      saw: /^none$/,
+    },
+    { service: 'header', errand: errand('header', 'GET', '/v1/items'), sent: 'no credential', status: 200, saw: /^Bearer token \(\d+ / },
+    {
+      service: 'header',
+      errand: errand('header', 'GET', '/v1/items', { Authorization: 'Bearer made-up', AUTHORIZATION_: 'x' }),
+      sent: 'a made-up Authorization',
+      status: 200,
+      saw: /^Bearer token/,
+    },
+    { service: 'basic', errand: errand('basic', 'GET', '/v1/items'), sent: 'no credential', status: 200, saw: /^Basic demo-user/ },
+    { service: 'query', errand: errand('query', 'GET', '/tiles?zoom=3'), sent: 'no key', status: 200, saw: /^\?key=/ },
+    { service: 'oauth', errand: proxied, sent: 'http_proxy, no signature', status: 200, saw: /^OAuth 1\.0a/ },
+    {
+      service: 'header',
+      errand: errand('header', 'GET', '/v1/events'),
+      sent: 'no credential, event stream',
+      status: 200,
+      saw: /^Bearer token/,
+      // Three events 30 ms apart: they arrive one by one, not together at the end.
+      check: ({ arrivals }) => arrivals.length === 3 && arrivals[2]! - arrivals[0]! > 30,
+    },
+    {
+      service: 'header',
+      errand: { ...errand('header', 'GET', '/v1/socket'), websocket: true },
+      sent: 'no credential, websocket',
+      status: 101,
+      saw: /^Bearer token/,
+      check: ({ body }) => body === 'ping',
+    },
+    {
+      service: 'header',
+      errand: errand('header', 'DELETE', '/v1/items/1'),
+      sent: 'a DELETE, which a rule denies',
+      status: 403,
+      saw: undefined,
+      check: ({ body }) => body.includes('"rule":"no-deletes"'),
+    },
+    {
+      service: 'oauth',
+      errand: { ...proxied, target: 'http://127.0.0.1.example.org/', host: '127.0.0.1.example.org' },
+      sent: 'a look-alike host',
+      status: 403,
+      saw: undefined,
+      check: ({ body }) => body.includes('"code":"no-service"'),
+    },
+  ];
+  return rows.map((row, at) => ({ ...row, errand: { ...row.errand, row: String(at) } }));
+}
+
+/** Whether a row came out as it must. */
+export function isRight(row: Row, outcome: Outcome, seen: Seen | undefined): boolean {
+  if (outcome.status !== row.status || row.check?.(outcome) === false) return false;
+  return row.saw === undefined ? seen === undefined : seen !== undefined && row.saw.test(seen.credential);
+}
