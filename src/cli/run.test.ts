@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { SidecarError } from '../error.ts';
 import { defineCommand } from './command.ts';
 import type { LoadCommand } from './commands.ts';
-import { COMMANDS } from './commands.ts';
 import { runCli } from './run.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 
@@ -93,10 +92,4 @@ test('help of a command shows its options', async () => {
   expect(code).toBe(0);
   expect(out).toContain('secretless echo [word] [options]\nsay it back\n');
   expect(out).toMatch(/-f, --file <path> +the file/);
-});
-
-test('every command of the table carries its own name', async () => {
-  for (const name of ['status', 'stop', 'wait-ready', 'ledger', 'version', 'help']) {
-    expect((await COMMANDS.get(name)!()).command.name).toBe(name);
-  }
 });

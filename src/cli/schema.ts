@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { emitSchema } from '../config/schema.ts';
+import { emitSchema } from '../config/emit.ts';
 import { CATALOG } from '../main.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit.ts';

@@ -11,6 +11,8 @@ export interface Fetched {
 
 /** An opened provider. */
 export interface SecretStore {
+  /** True where an id is itself the secret (`literal`), so that no error may name it. */
+  readonly idIsSecret?: boolean;
   /** Errors: `credential-missing`, `credential-unavailable`, `provider-tool-missing`; stops when `signal` aborts. */
   fetch(id: string, signal: AbortSignal): Promise<Fetched>;
   close(): Promise<void>;

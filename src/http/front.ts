@@ -186,7 +186,7 @@ export class HttpFront {
   }
 }
 
-function clientErrorCode(code: string | undefined): ErrorCode | undefined {
+function clientErrorCode(code = ''): ErrorCode | undefined {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return 'headers-too-large';

@@ -1,4 +1,4 @@
-import { defaultPort, formatAuthority, type Origin } from '../connector/origin.ts';
+import { defaultPort, type Origin } from '../connector/origin.ts';
 import { readHosts, type HostReading } from './pattern-host.ts';
 import { compileRegex, type RegexProgram } from './regex-program.ts';
 import { parseRegex } from './regex-syntax.ts';
@@ -76,14 +76,9 @@ function readingMatches(reading: CompiledReading, origin: Origin, target: string
   const bare = origin.host.includes(':') ? `[${origin.host}]` : origin.host;
   const written = `${bare}:${origin.port}`;
   // A default port and a lone slash are there or not in the same URL (RFC 9110 section 4.2.3).
-  if (usualPort && runOver(reading, origin.scheme, bare, bare, target)) return true;
-  if (
-    (!usualPort || reading.kind === 'wide' || reading.portWritten) &&
-    runOver(reading, origin.scheme, bare, written, target)
-  ) {
-    return true;
-  }
-  return usualPort && target === '/' && runOver(reading, origin.scheme, bare, bare, '');
+  const authorities = usualPort ? [bare, written] : [written];
+  const rests = target === '/' ? ['/', ''] : [target];
+  return authorities.some((text) => rests.some((rest) => runOver(reading, origin.scheme, bare, text, rest)));
 }
 
 function runOver(reading: CompiledReading, scheme: string, host: string, authority: string, target: string): boolean {

@@ -62,7 +62,7 @@ function dispatch(pool: Pool, request: UpstreamRequest, listener: UpstreamListen
   pool.dispatch(
     {
       path: head.target,
-      method: head.method as Dispatcher.HttpMethod,
+      method: head.method,
       headers,
       body: body ?? null,
       // A body may take longer than any answer; its clock starts when it is sent (see UpstreamHandler).

@@ -6,8 +6,11 @@ export interface Provider<Schema extends TSchema = TSchema> {
   readonly name: string;
   /** Strict schema of its options under top-level `providers`; all optional, so that the plain name works alone. */
   readonly config: Schema;
-  /** What is wrong with a `get` id, seen without asking anybody; undefined where it may be right. */
-  checkId?(id: string): string | undefined;
+  /**
+   * What is wrong with a `get` id, seen without asking anybody; undefined where it may be right. `config` as for
+   * `open`: the options of a named store, absent for the plain name.
+   */
+  checkId?(id: string, config?: Static<Schema>): string | undefined;
   open(config: Static<Schema>): SecretStore;
 }
 

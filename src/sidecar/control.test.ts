@@ -10,7 +10,7 @@ import { SidecarError } from '../error.ts';
 import { openLog } from '../telemetry/log.ts';
 import { ControlClient } from './control-client.ts';
 import { openControl, type Control, type ControlHandlers } from './control.ts';
-import { exampleStatus } from './testing/example-status.ts';
+import { exampleStatus } from './testdata/example-status.ts';
 
 const log = openLog({ level: 'error', stream: { write: () => undefined } });
 

@@ -1,6 +1,6 @@
 import { closeServer, createLocalServer, jsonAnswer, listenOn } from '../telemetry/local-server.ts';
 import type { Log } from '../telemetry/log.ts';
-import { prepareSocketPath } from './socket-path.ts';
+import { prepareSocketPath, sharedFolderReason } from './socket-path.ts';
 import type { SidecarStatus } from './state.ts';
 
 export interface ControlHandlers {
@@ -45,6 +45,9 @@ export async function openControl({ path, handlers, log }: ControlOptions): Prom
     log,
   });
   await prepareSocketPath(path);
+  // Not refused: a shared volume of a pod looks like this, and what others could do there is to answer in our place.
+  const shared = await sharedFolderReason(path);
+  if (shared !== undefined) log.warn({ path, reason: shared }, 'the control socket could be replaced');
   await listenOn(server, { kind: 'unix', path });
   return { path, close: () => closeServer(server) };
 }

@@ -111,7 +111,7 @@ async function openHttpService(
 ): Promise<OpenedService> {
   const { timeouts } = service;
   const tls = await upstreamTls(service, store);
-  const instance = connector.open(service.config as never);
+  const instance = connector.open(service.config);
   const source = openSource({
     service: service.name,
     references: service.credentials,

@@ -104,23 +104,10 @@ export class Listener {
     const { address, socketMode, log } = this.#options;
     const name = formatListenAddress(address);
     if (address.kind === 'unix') await prepareSocketPath(address.path);
-    // The socket file must not exist for an instant with a wider mode than asked for; bind happens inside listen().
-    const mask = process.umask(0o177);
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once('error', reject);
-        const listening = (): void => {
-          this.#server.off('error', reject);
-          resolve();
-        };
-        if (address.kind === 'unix') this.#server.listen({ path: address.path, backlog: BACKLOG }, listening);
-        else this.#server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, listening);
-        process.umask(mask);
-      });
+      await this.#listen(address);
     } catch (cause) {
       throw new SidecarError('address-unavailable', { detail: `${name} (${(cause as Error).message})`, cause });
-    } finally {
-      process.umask(mask);
     }
     // Accept errors such as EMFILE: the connection is lost, the listener is not.
     this.#server.on('error', (error) => log.error({ listener: name, error }, 'accept failed'));
@@ -131,6 +118,27 @@ export class Listener {
       const { address: host, port } = this.#server.address() as AddressInfo;
       this.#bound = formatListenAddress({ kind: 'tcp', host, port });
     }
+  }
+
+  #listen(address: ListenAddress): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      const listening = (): void => {
+        this.#server.off('error', reject);
+        resolve();
+      };
+      if (address.kind === 'tcp') {
+        this.#server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, listening);
+        return;
+      }
+      // The socket file must not exist for an instant with a wider mode than asked for; it is made inside listen().
+      const mask = process.umask(0o177);
+      try {
+        this.#server.listen({ path: address.path, backlog: BACKLOG }, listening);
+      } finally {
+        process.umask(mask);
+      }
+    });
   }
 
   #accept(socket: Socket): void {

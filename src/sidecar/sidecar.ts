@@ -12,6 +12,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { openControl, type Control } from './control.ts';
 import { Generation } from './generation.ts';
 import { Listeners } from './listeners.ts';
+import { prepareSocketPath } from './socket-path.ts';
 import type { SidecarStatus } from './state.ts';
 
 /** The stores of one configuration. */
@@ -96,6 +97,7 @@ export class Sidecar {
     this.#listeners.commit(this.#generation, added);
     if (config.telemetry.listenOn !== undefined) {
       const address = config.telemetry.listenOn;
+      if (address.kind === 'unix') await prepareSocketPath(address.path);
       this.#telemetry = await openTelemetryServer({ address, metrics, status: () => this.health(), log });
     }
   }

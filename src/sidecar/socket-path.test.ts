@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { listenOn } from '../telemetry/local-server.ts';
-import { prepareSocketPath } from './socket-path.ts';
+import { prepareSocketPath, sharedFolderReason } from './socket-path.ts';
 
 function emptyFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'sock-'));
@@ -89,4 +89,13 @@ test('without the mask the same socket would be open to all', async () => {
   onTestFinished(() => void server.close());
   await once(server, 'listening');
   expect(statSync(path).mode & 0o777).toBe(0o777);
+});
+
+test('a folder where others may write is told, one of our own is not', async () => {
+  const folder = emptyFolder();
+  expect(await sharedFolderReason(join(folder, 's.sock'))).toBeUndefined();
+  chmodSync(folder, 0o777);
+  expect(await sharedFolderReason(join(folder, 's.sock'))).toContain('can be written by others');
+  chmodSync(folder, 0o1777);
+  expect(await sharedFolderReason(join(folder, 's.sock'))).toBeUndefined();
 });

@@ -47,6 +47,17 @@ export async function createFolder(folder: string): Promise<void> {
   }
 }
 
+/** Why others could put a socket of theirs at `path`; undefined where only we and root can. */
+export async function sharedFolderReason(path: string): Promise<string | undefined> {
+  const folder = dirname(path);
+  const stat = await statOf(folder);
+  if (stat === undefined) return undefined;
+  if (stat.uid !== 0 && stat.uid !== process.getuid?.()) return `${folder} belongs to user ${stat.uid}`;
+  // The sticky bit keeps others from replacing what they do not own (chmod(1)).
+  const replaceable = (stat.mode & 0o022) !== 0 && (stat.mode & 0o1000) === 0;
+  return replaceable ? `${folder} can be written by others` : undefined;
+}
+
 async function statOf(path: string): Promise<Stats | undefined> {
   try {
     return await lstat(path);

@@ -1,0 +1,248 @@
+import { SidecarError, type ErrorCode } from '../error.ts';
+import type { Breaker } from './breaker.ts';
+import type { Clock } from './clock.ts';
+import type { Holding, Named } from './holding.ts';
+import type { Lease } from './lease.ts';
+import type { Fetched, SecretStore } from './store.ts';
+
+/** One thing to fetch, and every credential name of the service that it serves. */
+export interface Ask {
+  readonly from: string;
+  readonly get: string;
+  readonly names: readonly string[];
+  /** Opens the store where it is not open yet. */
+  store(): SecretStore;
+  readonly breaker: Breaker;
+}
+
+export interface FetchObservation {
+  readonly from: string;
+  readonly outcome: 'ok' | ErrorCode;
+  readonly seconds: number;
+}
+
+export interface FlightOptions {
+  readonly asks: readonly Ask[];
+  readonly clock: Clock;
+  readonly timeoutSeconds: number;
+  /** True where the result is worth having though nobody waits any more: it goes to the cache. */
+  readonly finishAlone: boolean;
+  readonly onFetch: ((observation: FetchObservation) => void) | undefined;
+  /** Everything arrived. */
+  land(flight: Flight, entries: readonly Named[]): Holding;
+  /** Called once, whatever the end. */
+  ended(flight: Flight): void;
+}
+
+interface Waiter {
+  readonly signal: AbortSignal;
+  resolve(lease: Lease): void;
+  reject(reason: Error): void;
+  unlisten?: () => void;
+}
+
+/** Microtasks that a store which already has its value needs at most to hand it over, through three async functions. */
+const PROMPT_MICROTASKS = 5;
+const ID_CHARACTERS_MAX = 200;
+
+/**
+ * One round of fetches, all at once, and those who wait for it.
+ *
+ * A store that has its value at hand answers within a few microtasks. Only after those does the flight set its timer
+ * and listen for aborts, because both would cost more than such an answer does.
+ */
+export class Flight {
+  readonly #options: FlightOptions;
+  readonly #waiters = new Set<Waiter>();
+  readonly #arrived: (Fetched | undefined)[] = [];
+  readonly #controller = new AbortController();
+  #forgotten: Set<string> | undefined;
+  #missing: number;
+  #startedAt = 0;
+  #listening = false;
+  #cancelTimer: (() => void) | undefined;
+  #over = false;
+
+  constructor(options: FlightOptions) {
+    this.#options = options;
+    this.#missing = options.asks.length;
+  }
+
+  /** A lease on what this flight brings. An abort of `signal` ends this wait and no other. */
+  join(signal: AbortSignal): Promise<Lease> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { signal, resolve, reject };
+      this.#waiters.add(waiter);
+      if (this.#listening) this.#listenTo(waiter);
+    });
+  }
+
+  /** Listens for aborts from now on; for a flight that has to wait for its start. */
+  listen(): void {
+    this.#listening = true;
+    for (const waiter of [...this.#waiters]) this.#listenTo(waiter);
+  }
+
+  start(): void {
+    const { asks, clock } = this.#options;
+    this.#startedAt = clock.monotonicSeconds();
+    for (const ask of asks) {
+      const refusal = ask.breaker.refusal(this.#startedAt);
+      if (refusal !== undefined) return this.#end(explain(ask, refusal));
+    }
+    if (asks.length === 0) return this.#land();
+    for (let at = 0; at < asks.length; at += 1) void this.#fetch(asks[at]!, at);
+    this.#waitPatiently(PROMPT_MICROTASKS);
+  }
+
+  /** A version that proved stale while this flight was under way: its result is not to be kept if it is that again. */
+  forget(version: string): void {
+    this.#forgotten ??= new Set();
+    this.#forgotten.add(version);
+  }
+
+  forgot(version: string): boolean {
+    return this.#forgotten?.has(version) === true;
+  }
+
+  cancel(error: SidecarError): void {
+    this.#end(error);
+  }
+
+  async #fetch(ask: Ask, at: number): Promise<void> {
+    try {
+      this.#arrive(ask, at, await ask.store().fetch(ask.get, this.#controller.signal));
+    } catch (thrown) {
+      this.#fail([ask], fromStore(thrown));
+    }
+  }
+
+  #arrive(ask: Ask, at: number, fetched: Fetched): void {
+    if (this.#over) {
+      if (fetched.retained !== true) fetched.secret.wipe();
+      return;
+    }
+    this.#arrived[at] = fetched;
+    this.#missing -= 1;
+    this.#observe(ask, 'ok');
+    if (this.#missing === 0) this.#land();
+  }
+
+  #land(): void {
+    const holding = this.#options.land(this, this.#entries());
+    for (const ask of this.#options.asks) ask.breaker.succeeded();
+    const waiters = this.#close();
+    holding.hold();
+    for (const waiter of waiters) waiter.resolve(holding.lend(false));
+    holding.letGo();
+    this.#options.ended(this);
+  }
+
+  #fail(failed: readonly Ask[], error: SidecarError): void {
+    if (this.#over) return;
+    const now = this.#options.clock.monotonicSeconds();
+    const blamed = new Set<Breaker>();
+    for (const ask of failed) {
+      this.#observe(ask, error.code);
+      if (!blamed.has(ask.breaker)) ask.breaker.failed(explain(ask, error), now);
+      blamed.add(ask.breaker);
+    }
+    // A provider is well when all that it was asked for arrived; one answer of two says nothing.
+    const unanswered = new Set(this.#pending().map((ask) => ask.breaker));
+    for (const { breaker } of this.#options.asks) {
+      if (!unanswered.has(breaker) && !blamed.has(breaker)) breaker.succeeded();
+    }
+    this.#end(explain(failed[0]!, error));
+  }
+
+  #end(error: SidecarError): void {
+    if (this.#over) return;
+    const waiters = this.#close();
+    this.#controller.abort(error);
+    for (const fetched of this.#arrived) if (fetched !== undefined && fetched.retained !== true) fetched.secret.wipe();
+    for (const waiter of waiters) waiter.reject(error);
+    this.#options.ended(this);
+  }
+
+  #close(): Waiter[] {
+    this.#over = true;
+    this.#cancelTimer?.();
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.unlisten?.();
+    return waiters;
+  }
+
+  #waitPatiently(microtasks: number): void {
+    if (this.#over) return;
+    if (microtasks > 0) return queueMicrotask(() => this.#waitPatiently(microtasks - 1));
+    const { clock, timeoutSeconds } = this.#options;
+    this.#cancelTimer = clock.after(timeoutSeconds, () => {
+      const detail = `no answer within ${timeoutSeconds} s`;
+      this.#fail(this.#pending(), new SidecarError('credential-timeout', { detail }));
+    });
+    if (!this.#listening) this.listen();
+  }
+
+  #listenTo(waiter: Waiter): void {
+    const leave = () => {
+      waiter.unlisten?.();
+      if (!this.#waiters.delete(waiter)) return;
+      waiter.reject(abortReason(waiter.signal));
+      if (this.#waiters.size === 0 && !this.#options.finishAlone) this.#end(new SidecarError('credential-unavailable'));
+    };
+    if (waiter.signal.aborted) return leave();
+    waiter.signal.addEventListener('abort', leave, { once: true });
+    waiter.unlisten = () => waiter.signal.removeEventListener('abort', leave);
+  }
+
+  #entries(): Named[] {
+    return this.#options.asks.flatMap((ask, at) => ask.names.map((name) => ({ name, fetched: this.#arrived[at]! })));
+  }
+
+  #pending(): Ask[] {
+    return this.#options.asks.filter((_, at) => this.#arrived[at] === undefined);
+  }
+
+  #observe(ask: Ask, outcome: 'ok' | ErrorCode): void {
+    const seconds = this.#options.clock.monotonicSeconds() - this.#startedAt;
+    try {
+      this.#options.onFetch?.({ from: ask.from, outcome, seconds });
+    } catch {
+      // Whoever only watches has no say in whether a credential is lent.
+    }
+  }
+}
+
+export function abortReason(signal: AbortSignal): Error {
+  return signal.reason instanceof Error ? signal.reason : new DOMException('the wait was aborted', 'AbortError');
+}
+
+/** The message of a foreign error may quote what it failed to parse, so only its name and code are kept. */
+function fromStore(thrown: unknown): SidecarError {
+  if (thrown instanceof SidecarError) return thrown;
+  const name = thrown instanceof Error ? thrown.name : typeof thrown;
+  const code = thrown instanceof Error && 'code' in thrown ? ` ${String(thrown.code)}` : '';
+  return new SidecarError('credential-unavailable', { detail: `${name}${code}` });
+}
+
+/** The same error, saying which credential of which provider it is about. */
+function explain(ask: Ask, error: SidecarError): SidecarError {
+  const names = ask.names.map((name) => `"${name}"`).join(', ');
+  const id = idIsSecret(ask) ? '' : `, id ${JSON.stringify(ask.get.slice(0, ID_CHARACTERS_MAX))}`;
+  const what = `credential ${names} (provider "${ask.from}"${id})`;
+  return new SidecarError(error.code, {
+    detail: error.detail === undefined ? what : `${what}: ${error.detail}`,
+    cause: error.cause,
+    ...(error.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: error.retryAfterSeconds }),
+  });
+}
+
+function idIsSecret(ask: Ask): boolean {
+  try {
+    return ask.store().idIsSecret === true;
+  } catch {
+    // Whether the id is safe to print cannot be learned from a store that does not open.
+    return true;
+  }
+}

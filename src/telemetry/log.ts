@@ -1,0 +1,85 @@
+import { pino, stdTimeFunctions, type Logger } from 'pino';
+import { fdStream, type LogStream } from './log-stream.ts';
+import { logText, singleLine } from './log-text.ts';
+import { printable } from './printable.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** For operators, not auditors: what nobody may lose is an event of the ledger. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  /** A log that adds `fields` to each line. */
+  child(fields: object): Log;
+}
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  /** Default: standard error. */
+  readonly stream?: LogStream;
+}
+
+const STANDARD_ERROR = 2;
+/** Keys of the line itself; a field of that name is printed as `_name`. */
+const LINE_KEYS = new Set(['level', 'time', 'message']);
+
+/**
+ * One line per event: JSON `{level, time, …fields, message}`, or short text where the stream is a terminal. Fields
+ * pass `printable`, so errors are code, fault, detail and messages of their causes, and a `Secret` is `[secret]`.
+ */
+export function openLog({ level, stream }: LogOptions): Log {
+  const target = stream ?? fdStream(STANDARD_ERROR, process.stderr.isTTY);
+  const colour = target.isTTY === true && process.env['NO_COLOR'] === undefined;
+  const write = target.isTTY
+    ? (line: string) => target.write(logText(line, colour))
+    : (line: string) => target.write(singleLine(line));
+  const options = {
+    level,
+    base: null,
+    messageKey: 'message',
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  return new PinoLog(pino(options, { write }));
+}
+
+class PinoLog implements Log {
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  debug(fields: object, message: string): void {
+    this.#write('debug', fields, message);
+  }
+
+  info(fields: object, message: string): void {
+    this.#write('info', fields, message);
+  }
+
+  warn(fields: object, message: string): void {
+    this.#write('warn', fields, message);
+  }
+
+  error(fields: object, message: string): void {
+    this.#write('error', fields, message);
+  }
+
+  child(fields: object): Log {
+    return new PinoLog(this.#logger.child(lineFields(fields)));
+  }
+
+  #write(level: LogLevel, fields: object, message: string): void {
+    if (this.#logger.isLevelEnabled(level)) this.#logger[level](lineFields(fields), message);
+  }
+}
+
+function lineFields(fields: object): Record<string, unknown> {
+  if (fields instanceof Error) return { error: printable(fields) };
+  const line: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(fields)) line[LINE_KEYS.has(key) ? `_${key}` : key] = printable(value);
+  return line;
+}
