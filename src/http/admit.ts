@@ -33,13 +33,14 @@ export async function recordRefusal(context: HttpContext, event: DecisionEvent):
 /** What policy sees of a request: what the upstream will see. Errors: `path-ambiguous`. */
 export function accessRequest({ binding, origin, head }: Placement): AccessRequest {
   const { path, ambiguity } = canonicalPath(head.target);
+  // A connector may add facts; what the request line says is not its to change.
   const facts: Facts = {
+    ...binding.instance.facts?.(head),
     method: head.method,
     host: origin.host,
     port: origin.port,
     path,
     ...(ambiguity === undefined ? {} : { pathAmbiguity: ambiguity }),
-    ...binding.instance.facts?.(head),
   };
   return { service: binding.service, connector: binding.connector, principal: binding.principal, facts };
 }

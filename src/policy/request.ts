@@ -28,31 +28,38 @@ export interface AccessRequest {
   readonly facts: Facts;
 }
 
-/** Proof that policy said yes; the only ticket to a lease. Made by `decide` alone. */
+/** Proof that policy said yes; the only ticket to a lease. Made by `Policy` alone. */
 export class Grant {
-  readonly #request: AccessRequest;
-  /** Id of the rule that allowed; undefined where no rules are configured. */
-  readonly rule: string | undefined;
+  // Private fields: what was granted cannot be changed afterwards, through the request or through the grant.
+  readonly #service: string;
+  readonly #principal: Principal;
+  readonly #rule: string | undefined;
 
   private constructor(request: AccessRequest, rule: string | undefined) {
-    this.#request = request;
-    this.rule = rule;
+    this.#service = request.service;
+    this.#principal = request.principal;
+    this.#rule = rule;
   }
 
   get service(): string {
-    return this.#request.service;
+    return this.#service;
   }
 
   get principal(): Principal {
-    return this.#request.principal;
+    return this.#principal;
+  }
+
+  /** Id of the rule that allowed; undefined where no rules are configured. */
+  get rule(): string | undefined {
+    return this.#rule;
   }
 
   /** True only for an object that this class made, whatever the compiler was told. */
   static isGenuine(candidate: unknown): candidate is Grant {
-    return typeof candidate === 'object' && candidate !== null && #request in candidate;
+    return typeof candidate === 'object' && candidate !== null && #service in candidate;
   }
 
-  /** @internal for `decide` and tests; the architecture test names who may call it. */
+  /** @internal for `Policy` and tests; the architecture test names who may call it. */
   static issue(request: AccessRequest, rule: string | undefined): Grant {
     return new Grant(request, rule);
   }

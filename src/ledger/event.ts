@@ -1,0 +1,124 @@
+/**
+ * The events of the ledger: one fact each that an auditor may ask about, one JSON line each.
+ *
+ * | field | in | meaning |
+ * |---|---|---|
+ * | `time` | all | when the event was handed to the ledger: RFC 3339, UTC, milliseconds |
+ * | `seq` | all | number of the line; rises by one, never used twice, survives restarts and rotation |
+ * | `type` | all | see the union `LedgerEvent` |
+ * | `id` | all but `ledger.*` | correlation id of the exchange, connection or run of the sidecar |
+ * | `service`, `connector` | uses | the service asked for and its connector |
+ * | `listener` | `connection.closed` | the address that accepted |
+ * | `principal` | uses | who asked: `agent`, `tenant`, `run`, `tool`, `attested`, `attributes` |
+ * | `rule` | uses | id of the rule that decided; absent where no rules are configured |
+ * | `result` | uses, `config.reloaded` | `allow`, `deny`, `error`; a reload: `ok`, `error` |
+ * | `reason` | any | why, in words or as an error code |
+ * | `upstream` | uses | origin the use goes to |
+ * | `method`, `path` | uses | of the request; the path without query, since queries may hold secrets |
+ * | `status` | `exchange.ended` | HTTP status sent downstream |
+ * | `exchanges` | `connection.closed` | exchanges on this connection |
+ * | `bytesUp`, `bytesDown` | ends | body or stream bytes towards the upstream and back |
+ * | `ms` | ends | duration in milliseconds |
+ * | `credentials` | `decision` | version of each credential lent, by name; never a value |
+ * | `version`, `services` | `sidecar.started`, `config.reloaded` | version of the sidecar, number of services |
+ * | `previous` | `ledger.rotated` | `seq` and `hash` of the last line of the file before |
+ * | `lost` | `ledger.recovered` | `first` and `last` seq of lines that are no longer there; `verify` reports them |
+ * | `removedBytes` | `ledger.recovered` | length of an unfinished last line that was cut off; nobody was told it was recorded |
+ * | `since` | `ledger.recovered` | when the ledger stopped being writable |
+ * | `refused`, `dropped` | `ledger.recovered` | since then: uses refused, and ends that found the queue full |
+ * | `prev` | all | SHA-256 of the line before, without its newline, in hex; 64 zeros on line 1 |
+ */
+import type { Principal } from '../policy/request.ts';
+
+/** What every use tells of itself. */
+interface Use {
+  readonly id: string;
+  readonly service: string;
+  readonly connector: string;
+  readonly principal: Principal;
+  readonly rule?: string | undefined;
+  readonly result: 'allow' | 'deny' | 'error';
+  readonly reason?: string | undefined;
+  readonly upstream?: string | undefined;
+  readonly method?: string | undefined;
+  /** Whatever follows `?` or `#` is left out of the line. */
+  readonly path?: string | undefined;
+}
+
+/** In the ledger before the credential leaves. */
+export interface DecisionEvent extends Use {
+  readonly type: 'decision';
+  /** Version by credential name. */
+  readonly credentials?: Readonly<Record<string, string>> | undefined;
+}
+
+/** One HTTP exchange is over. */
+export interface ExchangeEndedEvent extends Use {
+  readonly type: 'exchange.ended';
+  readonly status?: number | undefined;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly ms: number;
+}
+
+/** One downstream connection is over. It may end before any service is known. */
+export interface ConnectionClosedEvent extends Partial<Omit<Use, 'id' | 'rule' | 'method' | 'path'>> {
+  readonly type: 'connection.closed';
+  readonly id: string;
+  readonly listener?: string | undefined;
+  readonly exchanges?: number | undefined;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly ms: number;
+}
+
+export interface SidecarStartedEvent {
+  readonly type: 'sidecar.started';
+  readonly id: string;
+  readonly version: string;
+  readonly services?: number | undefined;
+}
+
+export interface SidecarStoppedEvent {
+  readonly type: 'sidecar.stopped';
+  readonly id: string;
+  readonly reason?: string | undefined;
+}
+
+export interface ConfigReloadedEvent {
+  readonly type: 'config.reloaded';
+  readonly id: string;
+  /** `error`: the old configuration runs on. */
+  readonly result: 'ok' | 'error';
+  readonly reason?: string | undefined;
+  readonly services?: number | undefined;
+}
+
+/** Written by the ledger itself. */
+export interface LedgerRecoveredEvent {
+  readonly type: 'ledger.recovered';
+  readonly reason: string;
+  readonly lost?: { readonly first: number; readonly last: number } | undefined;
+  readonly removedBytes?: number | undefined;
+  readonly since?: string | undefined;
+  readonly refused?: number | undefined;
+  readonly dropped?: number | undefined;
+}
+
+/** Written by the ledger itself, as the first line of a new file. */
+export interface LedgerRotatedEvent {
+  readonly type: 'ledger.rotated';
+  readonly previous: { readonly seq: number; readonly hash: string };
+}
+
+/** What the sidecar hands to the ledger. */
+export type LedgerEvent =
+  | DecisionEvent
+  | ExchangeEndedEvent
+  | ConnectionClosedEvent
+  | SidecarStartedEvent
+  | SidecarStoppedEvent
+  | ConfigReloadedEvent;
+
+/** What a line may hold. */
+export type RecordedEvent = LedgerEvent | LedgerRecoveredEvent | LedgerRotatedEvent;

@@ -1,0 +1,131 @@
+import { SidecarError } from '../error.ts';
+import { compileMethods, compileNames, type Matcher } from './glob.ts';
+import { compileHosts, type HostMatcher } from './host-pattern.ts';
+import { compilePaths, type PathMatcher } from './path-pattern.ts';
+import type { Decision } from './request.ts';
+import type { Rule } from './rules.ts';
+import { compileWindow, type Window } from './time-window.ts';
+
+/** What policy says before a grant is made. */
+export type Verdict = Allowance | Refusal;
+
+export interface Allowance {
+  readonly allow: true;
+  /** Undefined where no rules are configured. */
+  readonly rule: string | undefined;
+  /** The use must be counted against this rate. */
+  readonly perMinute: number | undefined;
+}
+
+export type Refusal = Extract<Decision, { allow: false }>;
+
+/** Rules made ready to match; the verdicts are made once, so that deciding allocates next to nothing. */
+export interface CompiledPolicy {
+  /** True where no rules are configured. */
+  readonly open: boolean;
+  readonly denies: readonly CompiledRule[];
+  readonly allows: readonly CompiledRule[];
+}
+
+export interface CompiledRule {
+  readonly source: Rule;
+  readonly agents: Matcher | undefined;
+  readonly services: Matcher | undefined;
+  readonly methods: Matcher | undefined;
+  readonly hosts: HostMatcher | undefined;
+  readonly paths: PathMatcher | undefined;
+  readonly window: Window | undefined;
+  readonly perMinute: number | undefined;
+  /** The answer where the rule matches and nothing stands against it. */
+  readonly verdict: Verdict;
+  /** The answer of an allow rule outside its window. */
+  readonly closed: Refusal;
+}
+
+/** Something wrong with the rules, found before anything runs. */
+export interface RuleProblem {
+  /** Position of the rule, then keys: `[2, 'paths']`. */
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+/** Id that stands for "no rule allowed it". */
+export const DEFAULT_DENY = 'default-deny';
+
+const PER_MINUTE_MAX = 1_000_000;
+
+/** Throws `config-invalid` with all that `checkRules` finds. Undefined: no rules are configured. */
+export function compilePolicy(rules: readonly Rule[] | undefined): CompiledPolicy {
+  if (rules === undefined) return { open: true, denies: [], allows: [] };
+  const problems: RuleProblem[] = [];
+  const compiled = compileRules(rules, problems);
+  if (problems.length > 0) {
+    const lines = problems.map(({ path, message }) => `rules.${path.join('.')}: ${message}`);
+    throw new SidecarError('config-invalid', { detail: lines.join('; ') });
+  }
+  return {
+    open: false,
+    denies: compiled.filter(({ source }) => source.effect === 'deny'),
+    allows: compiled.filter(({ source }) => source.effect === 'allow'),
+  };
+}
+
+/** All that keeps the rules from being compiled: patterns that could never match, unknown zones, double ids … */
+export function checkRules(rules: readonly Rule[]): readonly RuleProblem[] {
+  const problems: RuleProblem[] = [];
+  compileRules(rules, problems);
+  return problems;
+}
+
+function compileRules(rules: readonly Rule[], problems: RuleProblem[]): CompiledRule[] {
+  const seen = new Set<string>([DEFAULT_DENY]);
+  return rules.map((rule, index) => {
+    const report = (key: string, message: string): void => void problems.push({ path: [index, key], message });
+    if (rule.id === '') report('id', 'is empty');
+    if (seen.has(rule.id)) report('id', `"${rule.id}" is taken`);
+    seen.add(rule.id);
+    return compileRule(rule, report);
+  });
+}
+
+function compileRule(rule: Rule, report: (key: string, message: string) => void): CompiledRule {
+  function part<Source, Result>(key: string, source: Source, compile: (source: NonNullable<Source>) => Result) {
+    if (source === undefined || source === null) return undefined;
+    try {
+      if (Array.isArray(source) && source.length === 0) throw new Error('is empty, so the rule could never match');
+      return compile(source);
+    } catch (thrown) {
+      report(key, thrown instanceof Error ? thrown.message : String(thrown));
+      return undefined;
+    }
+  }
+  // A path with a slash at its end is mostly the same place upstream: a deny rule covers it, an allow rule must say so.
+  const slashMatters = rule.effect === 'allow';
+  return {
+    source: rule,
+    agents: part('agents', rule.agents, compileNames),
+    services: part('services', rule.services, compileNames),
+    methods: part('methods', rule.methods, compileMethods),
+    hosts: part('hosts', rule.hosts, compileHosts),
+    paths: part('paths', rule.paths, (paths) => compilePaths(paths, slashMatters)),
+    window: part('time', rule.time, compileWindow),
+    perMinute: rule.effect === 'allow' ? part('rate', rule.rate?.perMinute, checkedRate) : undefined,
+    verdict: verdictOf(rule),
+    closed: refusal(rule.id, 'outside the time window of the rule'),
+  };
+}
+
+function checkedRate(perMinute: number): number {
+  if (Number.isInteger(perMinute) && perMinute >= 1 && perMinute <= PER_MINUTE_MAX) return perMinute;
+  throw new Error(`perMinute is a whole number from 1 to ${PER_MINUTE_MAX}`);
+}
+
+function verdictOf(rule: Rule): Verdict {
+  if (rule.effect === 'deny') return refusal(rule.id, 'denied by the rule');
+  return Object.freeze({ allow: true, rule: rule.id, perMinute: rule.rate?.perMinute });
+}
+
+/** Reasons name nothing from the request: they go to the ledger. */
+export function refusal(rule: string, reason: string): Refusal {
+  return Object.freeze({ allow: false, code: 'policy-denied', rule, reason });
+}

@@ -1,0 +1,233 @@
+import { expect, test } from 'vitest';
+import { compilePolicy, evaluate, type Verdict } from './decide.ts';
+import type { RateReader } from './rate.ts';
+import type { AccessRequest, Facts } from './request.ts';
+import type { Rule, TimeWindow, Weekday } from './rules.ts';
+
+/** The reference: the documentation of `decide.ts` line by line, with regular expressions and no care for speed. */
+function reference(rules: readonly Rule[] | undefined, request: AccessRequest, now: Date, used: RateReader): Verdict {
+  if (rules === undefined) return { allow: true, rule: undefined, perMinute: undefined };
+  const no = (rule: string, code: 'policy-denied' | 'path-ambiguous' = 'policy-denied'): Verdict => {
+    return { allow: false, code, rule, reason: '' };
+  };
+  for (const rule of rules.filter((each) => each.effect === 'deny')) {
+    if (!matchesApartFromPaths(rule, request) || !withinTime(rule.time, now)) continue;
+    if (rule.paths && request.facts.pathAmbiguity) return no(rule.id, 'path-ambiguous');
+    if (matchesPaths(rule, request)) return no(rule.id);
+  }
+  for (const rule of rules.filter((each) => each.effect === 'allow')) {
+    if (!matchesApartFromPaths(rule, request)) continue;
+    if (rule.paths && request.facts.pathAmbiguity) return no(rule.id, 'path-ambiguous');
+    if (!matchesPaths(rule, request)) continue;
+    if (!withinTime(rule.time, now)) return no(rule.id);
+    const { agent } = request.principal;
+    const wait = rule.rate ? used.waitMilliseconds(rule.id, agent, request.service, rule.rate.perMinute) : 0;
+    if (wait === 0) return { allow: true, rule: rule.id, perMinute: rule.rate?.perMinute };
+    return { allow: false, code: 'rate-limited', rule: rule.id, reason: '', retryAfterSeconds: Math.ceil(wait / 1000) };
+  }
+  return no('default-deny');
+}
+
+function matchesApartFromPaths(rule: Rule, { service, principal, facts }: AccessRequest): boolean {
+  const port = (pattern: string): string | undefined => pattern.split(':')[1];
+  return (
+    anyOf('name', rule.services, service, wild) &&
+    anyOf('name', rule.agents, principal.agent, wild) &&
+    anyOf('name', rule.methods, facts.method, wild) &&
+    anyOf(
+      'host',
+      rule.hosts?.filter((pattern) => port(pattern) === undefined || Number(port(pattern)) === facts.port),
+      facts.host,
+      (pattern) => wild(pattern.split(':')[0]!).replaceAll('.*', '.+'),
+    )
+  );
+}
+
+function matchesPaths(rule: Rule, { facts }: AccessRequest): boolean {
+  const denies = rule.effect === 'deny';
+  return anyOf(rule.effect, rule.paths, facts.path && decodeURIComponent(facts.path), (pattern) => {
+    const words = decodeURIComponent(pattern).split('/').slice(1);
+    if (denies && words.length > 1 && words.at(-1) === '') words.pop();
+    const parts = words.map((word) => {
+      if (word === '**') return '(/[^/]*)*';
+      return `/${word.includes('*') ? '(?=[^/])' : ''}${escaped(word).replaceAll('\\*', '[^/]*')}`;
+    });
+    return parts.join('') + (denies ? '/?' : '');
+  });
+}
+
+/** `regex` turns a pattern into the source of a regular expression, once for each `kind`. */
+function anyOf(
+  kind: string,
+  patterns: readonly string[] | undefined,
+  actual: string | undefined,
+  regex: (pattern: string) => string,
+): boolean {
+  if (patterns === undefined) return true;
+  if (actual === undefined) return false;
+  return patterns.some((each) => once(`${kind} ${each}`, () => new RegExp(`^(${regex(each)})$`, 's')).test(actual));
+}
+
+function wild(pattern: string): string {
+  return escaped(pattern).replaceAll('\\*', '.*');
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+function withinTime(time: TimeWindow | undefined, now: Date): boolean {
+  if (time === undefined) return true;
+  const { from = '00:00', to = '24:00', zone = 'UTC', days } = time;
+  const [day, clock] = wallClock(zone, now);
+  const [yesterday] = wallClock(zone, new Date(now.getTime() - 24 * 3_600_000));
+  const begins = (each: string): boolean => days === undefined || days.includes(each as Weekday);
+  if (from < to) return begins(day) && from <= clock && clock < to;
+  return (begins(day) && clock >= from) || (begins(yesterday) && clock < to);
+}
+
+const seen = new Map<string, unknown>();
+
+function once<Result>(key: string, make: () => Result): Result {
+  if (!seen.has(key)) seen.set(key, make());
+  return seen.get(key) as Result;
+}
+
+function wallClock(zone: string, at: Date): readonly [day: string, clock: string] {
+  return once(`${zone} ${at.getTime()}`, () => {
+    const day = at.toLocaleDateString('en-GB', { timeZone: zone, weekday: 'short' }).toLowerCase();
+    return [day, at.toLocaleTimeString('en-GB', { timeZone: zone, hour: '2-digit', minute: '2-digit' })] as const;
+  });
+}
+
+/** Mulberry32: small, seeded, good enough to draw from lists. */
+function drawsOf(seed: number) {
+  let state = seed;
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const one = <Item>(items: readonly Item[]): Item => items[Math.floor(next() * items.length)]!;
+  const some = <Item>(items: readonly Item[]): Item[] =>
+    Array.from({ length: 1 + Math.floor(next() * 3) }, () => one(items));
+  return { chance: (share: number) => next() < share, one, some };
+}
+
+type Draws = ReturnType<typeof drawsOf>;
+
+const AGENTS = ['reviewer', 'scanner', 'builder', 'rev'];
+const SERVICES = ['github', 'gitlab', 'orders-db', 'git'];
+const METHODS = ['GET', 'POST', 'DELETE'];
+const HOSTS = ['api.test', 'a.api.test', 'test', 'xapi.test', '10.0.0.1'];
+const PATHS = [
+  '/',
+  '/a',
+  '/a/',
+  '/a/b',
+  '/a/b/',
+  '/b',
+  '/a/b/c',
+  '/a/x/c',
+  '/ab/c',
+  '/a/a/b',
+  '/a%3Ab',
+  '/a:b',
+  '/caf%C3%A9/b',
+];
+const PATTERNS = [
+  '/',
+  '/a',
+  '/a/',
+  '/*',
+  '/a/*',
+  '/a*',
+  '/**',
+  '/a/**',
+  '/**/b',
+  '/a/**/c',
+  '/*/b',
+  '/**/c/',
+  '/a:b',
+  '/café/**',
+  '/a%3Ab',
+];
+// Around both changes of the clock in Zurich, at the ends of windows, and over the end of a week.
+const MOMENTS = ['2026-03-28T23:30', '2026-03-29T00:59', '2026-03-29T01:00', '2026-10-25T00:30', '2026-10-25T01:15']
+  .concat(['2026-01-05T07:59', '2026-01-05T08:00', '2026-01-05T16:59', '2026-01-05T17:00', '2026-01-09T23:00'])
+  .concat(['2026-01-10T05:00', '2026-01-11T23:00', '2026-01-12T04:00', '2026-07-01T12:00'])
+  .map((text) => new Date(`${text}:30Z`));
+const WINDOWS: readonly TimeWindow[] = [
+  { from: '09:00', to: '18:00', zone: 'Europe/Zurich', days: ['mon', 'tue', 'wed', 'thu', 'fri'] },
+  { from: '22:00', to: '06:00', days: ['fri', 'sun'] },
+  { from: '02:00', to: '03:00', zone: 'Europe/Zurich' },
+  { days: ['sun', 'mon'], zone: 'America/New_York' },
+  { from: '16:00' },
+  { to: '02:30', zone: 'Europe/Zurich' },
+];
+
+function drawRule(draws: Draws, index: number): Rule {
+  const { chance, one, some } = draws;
+  return {
+    id: `rule-${index}`,
+    effect: chance(0.3) ? 'deny' : 'allow',
+    ...(chance(0.3) && { agents: some([...AGENTS, 're*', '*er']) }),
+    ...(chance(0.3) && { services: some([...SERVICES, 'git*', '*-db', 'g*t*b']) }),
+    ...(chance(0.3) && { methods: some([...METHODS, '*']) }),
+    ...(chance(0.5) && { paths: some(PATTERNS) }),
+    ...(chance(0.3) && { hosts: some([...HOSTS, '*.test', '*.api.test', 'api.test:443', '*.api.test:80']) }),
+    ...(chance(0.3) && { time: one(WINDOWS) }),
+    ...(chance(0.3) && { rate: { perMinute: one([1, 30]) } }),
+  };
+}
+
+function drawRequest({ chance, one }: Draws): AccessRequest {
+  const facts: Facts = {
+    ...(chance(0.9) && { method: one(METHODS) }),
+    ...(chance(0.9) && { path: one(PATHS) }),
+    ...(chance(0.1) && { pathAmbiguity: 'two slashes' }),
+    ...(chance(0.9) && { host: one(HOSTS) }),
+    ...(chance(0.9) && { port: one([80, 443]) }),
+  };
+  return { service: one(SERVICES), connector: 'http', principal: { agent: one(AGENTS), attested: 'listener' }, facts };
+}
+
+test('a million random requests are decided as the documentation says', { timeout: 120_000 }, () => {
+  const policies = 4_000;
+  const requests = 250;
+  const seed = Date.now() % 2 ** 31;
+  const draws = drawsOf(seed);
+  const outcomes = new Map<string, number>();
+  for (let round = 0; round < policies; round += 1) {
+    const count = draws.one([0, 1, 2, 3, 4, 6, 8]);
+    const rules = draws.chance(0.01) ? undefined : Array.from({ length: count }, (_, index) => drawRule(draws, index));
+    const policy = compilePolicy(rules);
+    for (let asked = 0; asked < requests; asked += 1) {
+      const request = drawRequest(draws);
+      const now = draws.one(MOMENTS);
+      const wait = draws.one([0, 0, 1, 59_001]);
+      const used: RateReader = {
+        waitMilliseconds: (rule, agent, service, perMinute) =>
+          (perMinute + rule.length + agent.length + service.length) % 2 === 0 ? wait : 0,
+      };
+      const expected = reference(rules, request, now, used);
+      const actual = evaluate(policy, request, now, used);
+      const outcome = actual.allow ? 'allow' : actual.code;
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      if (summary(actual) === summary(expected)) continue;
+      // Only the failure is formatted: a million assertions would take longer than a million decisions.
+      expect({ seed, rules, request, now, verdict: actual }).toEqual({ seed, rules, request, now, verdict: expected });
+      throw new Error(`seed ${seed}: ${summary(actual)} instead of ${summary(expected)}`);
+    }
+  }
+  // Every kind of answer must have come up often, or the comparison proves little.
+  expect(
+    Math.min(...['allow', 'policy-denied', 'rate-limited', 'path-ambiguous'].map((each) => outcomes.get(each) ?? 0)),
+  ).toBeGreaterThan(10_000);
+});
+
+function summary(verdict: Verdict): string {
+  if (verdict.allow) return `allow ${verdict.rule} ${verdict.perMinute}`;
+  return `${verdict.code} ${verdict.rule} ${verdict.retryAfterSeconds}`;
+}

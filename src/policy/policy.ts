@@ -1,0 +1,49 @@
+import { compilePolicy, evaluate, explainVerdict, type CompiledPolicy, type Explanation } from './decide.ts';
+import { RateWindows, type RateReader } from './rate.ts';
+import { Grant, type AccessRequest, type Decision } from './request.ts';
+import type { Rule } from './rules.ts';
+
+export interface PolicyOptions {
+  /** Counts of the policy before this one, so that a reload resets none. */
+  readonly rates?: RateWindows;
+  /** Wall clock, for `time`. */
+  readonly now?: () => Date;
+  /** Milliseconds that never go back, for `rate`. One clock for all policies that share `rates`. */
+  readonly monotonic?: () => number;
+}
+
+/** All rules with their clocks and counts: the one place that issues grants. See `decide.ts` for how it decides. */
+export class Policy {
+  readonly rates: RateWindows;
+  readonly #policy: CompiledPolicy;
+  readonly #now: () => Date;
+  readonly #monotonic: () => number;
+  readonly #used: RateReader;
+
+  /** Throws `config-invalid` where a rule cannot be compiled. Undefined: no rules are configured. */
+  constructor(rules: readonly Rule[] | undefined, options: PolicyOptions = {}) {
+    this.#policy = compilePolicy(rules);
+    this.rates = options.rates ?? new RateWindows();
+    this.#now = options.now ?? (() => new Date());
+    this.#monotonic = options.monotonic ?? (() => performance.now());
+    this.#used = {
+      waitMilliseconds: (rule, agent, service, perMinute) =>
+        this.rates.waitMilliseconds(rule, agent, service, perMinute, this.#monotonic()),
+    };
+  }
+
+  /** Decides, and counts the use where the rule that allows has a rate. */
+  decide(request: AccessRequest): Decision {
+    const verdict = evaluate(this.#policy, request, this.#now(), this.#used);
+    if (!verdict.allow) return verdict;
+    if (verdict.rule !== undefined && verdict.perMinute !== undefined) {
+      this.rates.count(verdict.rule, request.principal.agent, request.service, verdict.perMinute, this.#monotonic());
+    }
+    return { allow: true, grant: Grant.issue(request, verdict.rule) };
+  }
+
+  /** What `decide` would say now, and why; counts nothing. */
+  explain(request: AccessRequest): Explanation {
+    return explainVerdict(this.#policy, request, this.#now(), this.#used);
+  }
+}
