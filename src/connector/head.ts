@@ -57,7 +57,7 @@ export function withQueryParameter(head: RequestHead, name: string, value: strin
   const mark = head.target.indexOf('?');
   const path = mark < 0 ? head.target : head.target.slice(0, mark);
   const query = mark < 0 ? '' : head.target.slice(mark + 1);
-  const kept = query.split('&').filter((pair) => pair !== '' && decodeName(pair) !== name);
+  const kept = query === '' ? [] : query.split('&').filter((pair) => pair === '' || decodeName(pair) !== name);
   kept.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`);
   return { ...head, target: `${path}?${kept.join('&')}` };
 }

@@ -3,6 +3,7 @@ import { SidecarError } from '../error.ts';
 
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
+const STRICT_UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * A secret as the text of one line: for a header, a query parameter or a password.
@@ -17,12 +18,13 @@ export function lineOf(secret: Secret, name: string): string {
     if (end > 0 && end < bytes.length && bytes[end - 1] === RETURN) end -= 1;
     let text: string;
     try {
-      text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, end));
+      text = STRICT_UTF8.decode(bytes.subarray(0, end));
     } catch {
       throw new SidecarError('credential-unfit', { detail: `credential "${name}" is not UTF-8 text` });
     }
     const problem = lineProblem(text);
-    if (problem !== undefined) throw new SidecarError('credential-unfit', { detail: `credential "${name}" ${problem}` });
+    if (problem !== undefined)
+      throw new SidecarError('credential-unfit', { detail: `credential "${name}" ${problem}` });
     return text;
   });
 }

@@ -1,0 +1,6 @@
+/** The catalog: what this build ships. One line per connector. */
+import type { Connector } from 'secretless-sidecar/connector';
+import { basicAuth } from './basic-auth/index.ts';
+import { http } from './http/index.ts';
+
+export const connectors: readonly Connector[] = [http, basicAuth];

@@ -1,0 +1,241 @@
+import { inspect, isDeepStrictEqual } from 'node:util';
+import { SidecarError } from '../error.ts';
+import type { HttpConnector, HttpService } from './connector.ts';
+import { foldName, type RequestHead } from './head.ts';
+import { lineProblem } from './text.ts';
+import { credentialsOf, requestHead, type ConformanceCheck, type ConnectorSample } from './testing.ts';
+
+type WholeSample = Required<ConnectorSample>;
+type Values = Readonly<Record<string, string>>;
+
+const CONTEXT = {
+  origin: { scheme: 'https', host: 'api.example.com', port: 443 },
+  now: new Date(1_700_000_000_000),
+} as const;
+const CLIENT_COPY = 'client-copy';
+const FRAMING = /^(?:host|content-length|transfer-encoding|connection|upgrade|te|trailer|keep-alive|expect|proxy-.*)$/;
+const UNFIT = [
+  ['a line break', (value: string) => `${value}\r\nX-Smuggled: 1`],
+  ['a lone newline', (value: string) => `${value}\n${value}`],
+  ['a NUL', (value: string) => `${value}\0`],
+  ['an outer blank', (value: string) => ` ${value}`],
+] as const;
+
+/** What an http connector keeps while it runs. */
+export function httpChecks(connector: HttpConnector, sample: WholeSample): readonly ConformanceCheck[] {
+  const open = (): HttpService => connector.open(sample.config);
+  return [
+    { name: 'authenticate puts the credential on the request', run: () => checkInjects(open(), sample) },
+    {
+      name: 'authenticate returns a new head and leaves the given one untouched',
+      run: () => checkUntouched(open(), sample),
+    },
+    { name: 'authenticate removes client copies in every spelling', run: () => checkCopies(open(), sample) },
+    { name: 'authenticate keeps all other fields and parameters byte for byte', run: () => checkRest(open(), sample) },
+    { name: 'authenticate injects well-formed fields and none of the framing', run: () => checkForm(open(), sample) },
+    { name: 'each use takes the credentials of its own lease', run: () => checkIndependence(open, sample) },
+    { name: 'an unfit secret is refused with credential-unfit', run: () => checkUnfit(connector, open(), sample) },
+    {
+      name: 'a missing credential is refused with credential-missing',
+      run: () => checkMissing(connector, open(), sample),
+    },
+    { name: 'no error quotes a secret', run: () => checkErrors(open(), sample) },
+    { name: 'the service prints no secret', run: () => checkPrint(open(), sample) },
+  ];
+}
+
+const PLAIN = requestHead('GET', '/v1/things?keep=%2f+1&flag&b=2', { Accept: '*/*', 'X-Kept': 'kept' });
+
+async function authenticate(service: HttpService, values: Values, head: RequestHead = PLAIN): Promise<RequestHead> {
+  const wanted = service.body?.(head) ?? 'stream';
+  const context = wanted === 'stream' ? CONTEXT : { ...CONTEXT, body: new Uint8Array() };
+  return (await service.authenticate(head, credentialsOf(values), context)).head;
+}
+
+interface Injected {
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly parameters: readonly string[];
+}
+
+/** What the result has that the given head has not. */
+function injectedBy(given: RequestHead, result: RequestHead): Injected {
+  const before = new Set(pairsOf(given).map(([name, value]) => `${name}\n${value}`));
+  const parametersBefore = new Set(parametersOf(given));
+  return {
+    headers: pairsOf(result).filter(([name, value]) => !before.has(`${name}\n${value}`)),
+    parameters: parametersOf(result)
+      .filter((pair) => !parametersBefore.has(pair))
+      .map((pair) => pair.split('=', 1)[0]!),
+  };
+}
+
+function pairsOf({ headers }: RequestHead): (readonly [string, string])[] {
+  const pairs: [string, string][] = [];
+  for (let at = 0; at < headers.length; at += 2) pairs.push([headers[at]!, headers[at + 1] ?? '']);
+  return pairs;
+}
+
+function parametersOf({ target }: RequestHead): string[] {
+  const mark = target.indexOf('?');
+  return mark < 0 ? [] : target.slice(mark + 1).split('&');
+}
+
+async function checkInjects(service: HttpService, { credentials }: WholeSample): Promise<void> {
+  const { headers, parameters } = injectedBy(PLAIN, await authenticate(service, credentials));
+  if (headers.length + parameters.length === 0)
+    throw new Error('authenticate changed neither a header nor a parameter');
+}
+
+async function checkUntouched(service: HttpService, { credentials }: WholeSample): Promise<void> {
+  const given = { method: PLAIN.method, target: PLAIN.target, headers: [...PLAIN.headers] };
+  const result = await authenticate(service, credentials, given);
+  if (!isDeepStrictEqual(given, structuredClone(PLAIN)))
+    throw new Error('authenticate changed the head that it was given');
+  if (result === given) throw new Error('authenticate returned the head that it was given');
+}
+
+async function checkCopies(service: HttpService, { credentials }: WholeSample): Promise<void> {
+  const { headers, parameters } = injectedBy(PLAIN, await authenticate(service, credentials));
+  const names = headers.map(([name]) => name);
+  for (const spell of SPELLINGS) {
+    const copies = Object.fromEntries(names.map((name) => [spell(name), CLIENT_COPY]));
+    const query = parameters.map((name) => `${percent(name)}=${CLIENT_COPY}&${name}=${CLIENT_COPY}&`).join('');
+    const given = requestHead('GET', `/v1/things?${query}keep=1`, { ...copies, 'X-Kept': 'kept' });
+    const result = await authenticate(service, credentials, given);
+    const left = pairsOf(result).find(([, value]) => value === CLIENT_COPY);
+    if (left !== undefined) throw new Error(`a client's own ${left[0]} is still there`);
+    if (result.target.includes(CLIENT_COPY)) throw new Error("a client's own query parameter is still there");
+    const folded = pairsOf(result).map(([name]) => foldName(name));
+    const twice = folded.find((name, at) => folded.indexOf(name) !== at);
+    if (twice !== undefined) throw new Error(`the field ${twice} is there twice`);
+  }
+}
+
+const SPELLINGS: readonly ((name: string) => string)[] = [
+  (name) => name,
+  (name) => name.toLowerCase(),
+  (name) => name.toUpperCase(),
+  (name) => name.replaceAll('-', '_'),
+  (name) => name.replaceAll('_', '-'),
+  (name) => name.replaceAll('-', '_').toUpperCase(),
+];
+
+/** The first character written as a percent-escape: the same name after decoding. */
+function percent(name: string): string {
+  return name.startsWith('%') ? name : `%${name.charCodeAt(0).toString(16)}${name.slice(1)}`;
+}
+
+async function checkRest(service: HttpService, { credentials }: WholeSample): Promise<void> {
+  const result = await authenticate(service, credentials);
+  if (result.method !== PLAIN.method) throw new Error('the method changed');
+  if (!(result.target === PLAIN.target || result.target.startsWith(`${PLAIN.target}&`))) {
+    throw new Error('the target is not the given one, with parameters appended at most');
+  }
+  const kept = pairsOf(result).filter(([name]) => PLAIN.headers.includes(name));
+  if (!isDeepStrictEqual(kept.flat(), [...PLAIN.headers])) throw new Error('a field that it does not inject changed');
+}
+
+async function checkForm(service: HttpService, { credentials }: WholeSample): Promise<void> {
+  const { headers } = injectedBy(PLAIN, await authenticate(service, credentials));
+  for (const [name, value] of headers) {
+    if (!/^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/.test(name)) throw new Error('an injected field name is not a token');
+    if (FRAMING.test(foldName(name))) throw new Error(`the field ${name} belongs to the connection`);
+    if (lineProblem(value) !== undefined || !/^[\t\x20-\x7e]*$/.test(value))
+      throw new Error(`the field ${name} is not one line of ASCII`);
+  }
+}
+
+async function checkIndependence(open: () => HttpService, { credentials, rotated }: WholeSample): Promise<void> {
+  const [first, second] = [open(), open()];
+  if (first === second) throw new Error('open returned one instance for two services');
+  const before = await authenticate(first, credentials);
+  const others = [await authenticate(second, rotated), await authenticate(first, rotated)];
+  for (const each of others) {
+    if (holdsSecret(JSON.stringify(each), credentials)) throw new Error('a secret of another lease was sent');
+    if (isDeepStrictEqual(each, before)) throw new Error('the request is the same with other credentials');
+  }
+  second.close?.();
+  await authenticate(first, credentials);
+}
+
+async function checkUnfit(connector: HttpConnector, service: HttpService, { credentials }: WholeSample): Promise<void> {
+  for (const [name, value] of Object.entries(credentials)) {
+    if (connector.credentials.some((spec) => spec.name === name && spec.multiline === true)) continue;
+    for (const [what, spoil] of UNFIT) {
+      const thrown = await thrownBy(() => authenticate(service, { ...credentials, [name]: spoil(value) }));
+      if (thrown instanceof SidecarError && thrown.code === 'credential-unfit') continue;
+      throw new Error(
+        `credential "${name}" with ${what} ${thrown === undefined ? 'was sent' : 'was refused with another error'}`,
+      );
+    }
+  }
+}
+
+async function checkMissing(
+  connector: HttpConnector,
+  service: HttpService,
+  { credentials }: WholeSample,
+): Promise<void> {
+  for (const { name, required } of connector.credentials) {
+    if (!required) continue;
+    const rest = Object.fromEntries(Object.entries(credentials).filter(([each]) => each !== name));
+    const thrown = await thrownBy(() => authenticate(service, rest));
+    if (!(thrown instanceof SidecarError) || thrown.code !== 'credential-missing') {
+      throw new Error(`authenticate did not refuse to go on without credential "${name}"`);
+    }
+  }
+}
+
+async function checkErrors(service: HttpService, { credentials }: WholeSample): Promise<void> {
+  for (const [name, value] of Object.entries(credentials)) {
+    const broken = [...UNFIT.map(([, spoil]) => spoil(value)), `${value}\u20ac`, `${value}:\t${value}`, ''];
+    for (const each of broken) {
+      const thrown = await thrownBy(() => authenticate(service, { ...credentials, [name]: each }));
+      if (thrown === undefined) continue;
+      if (!(thrown instanceof SidecarError))
+        throw new Error(`a broken credential "${name}" throws something other than SidecarError`);
+      if (holdsSecret(print(thrown), credentials))
+        throw new Error(`the error for a broken credential "${name}" quotes a secret`);
+    }
+  }
+}
+
+async function checkPrint(service: HttpService, { credentials }: WholeSample): Promise<void> {
+  await authenticate(service, credentials);
+  if (holdsSecret(print(service), credentials)) throw new Error('the service prints a secret after its use');
+}
+
+async function thrownBy(run: () => Promise<unknown>): Promise<unknown> {
+  try {
+    await run();
+    return undefined;
+  } catch (error) {
+    return error ?? new Error('nothing was thrown');
+  }
+}
+
+/** Everything a log could print of an object, causes and stacks included. */
+function print(object: object): string {
+  const errorParts = object instanceof Error ? `${object.message} ${object.stack ?? ''}` : '';
+  const shown = inspect(object, { depth: 12, showHidden: true, maxArrayLength: null, maxStringLength: null });
+  return `${errorParts} ${shown} ${JSON.stringify(object)}`;
+}
+
+function holdsSecret(text: string, credentials: Values): boolean {
+  return Object.values(credentials).some((secret) => tracesOf(secret).some((trace) => text.includes(trace)));
+}
+
+/** Forms that a secret takes on its way, base64 at each of its three offsets. */
+function tracesOf(secret: string): string[] {
+  const inBase64 = [0, 1, 2].map((offset) => {
+    const whole = Buffer.from('x'.repeat(offset) + secret).toString('base64');
+    // The first and last group may share bits with what stands beside the secret.
+    return whole.slice(offset === 0 ? 0 : 4, whole.length - 4);
+  });
+  const encoded = [
+    encodeURIComponent(secret),
+    JSON.stringify(secret).slice(1, -1),
+    Buffer.from(secret).toString('hex'),
+  ];
+  return [secret, ...encoded, ...inBase64].filter((trace) => trace.length > 3);
+}
