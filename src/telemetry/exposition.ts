@@ -18,7 +18,7 @@ export class Exposer {
     this.#families = families;
   }
 
-  async expose(): Promise<Exposition> {
+  async scrape(): Promise<Exposition> {
     this.#registry ??= openRegistry(this.#families);
     const registry = await this.#registry;
     return { contentType: registry.contentType, text: await registry.metrics() };

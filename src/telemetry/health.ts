@@ -23,7 +23,7 @@ export interface HealthStatus {
 export interface TelemetryServerOptions {
   /** A Unix address must be free already (`prepareSocketPath`). */
   readonly address: ListenAddress;
-  readonly metrics: Pick<Metrics, 'expose'>;
+  readonly metrics: Pick<Metrics, 'scrape'>;
   readonly status: () => HealthStatus;
   readonly log: Log;
   /** Host names accepted besides the local ones and the address itself. */
@@ -75,9 +75,9 @@ function answerOf(ok: boolean, reasons: readonly string[]): LocalAnswer {
   return jsonAnswer(ok ? 200 : 503, { ok, reasons });
 }
 
-function metricsRoute(metrics: Pick<Metrics, 'expose'>): LocalRoute {
+function metricsRoute(metrics: Pick<Metrics, 'scrape'>): LocalRoute {
   return async () => {
-    const { contentType, text } = await metrics.expose();
+    const { contentType, text } = await metrics.scrape();
     return { status: 200, contentType, body: text };
   };
 }

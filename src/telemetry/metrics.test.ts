@@ -5,7 +5,7 @@ import { Distribution, SECONDS_BUCKETS } from './families.ts';
 import { openMetrics, outcomeOf, OUTCOMES } from './metrics.ts';
 
 async function scrape(metrics: ReturnType<typeof openMetrics>): Promise<Map<string, number>> {
-  const { text } = await metrics.expose();
+  const { text } = await metrics.scrape();
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return new Map(
     lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
@@ -68,7 +68,7 @@ test('two sidecars in one process do not share series', async () => {
 test('a service name cannot break out of its label', async () => {
   const metrics = openMetrics({ version: '1' });
   metrics.service('a"} 1\nforged 1').ended('ok');
-  const { text } = await metrics.expose();
+  const { text } = await metrics.scrape();
   expect(text).not.toMatch(/^forged/m);
 });
 

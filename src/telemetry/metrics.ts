@@ -42,7 +42,7 @@ export interface Metrics {
   /** Asked at each scrape. */
   watchLedger(read: () => LedgerHealth): void;
   reloaded(outcome: 'ok' | 'failed'): void;
-  expose(): Promise<Exposition>;
+  scrape(): Promise<Exposition>;
 }
 
 export interface MetricsOptions {
@@ -78,7 +78,7 @@ export function openMetrics({ version }: MetricsOptions): Metrics {
     provider: (name) => providers.get(name),
     watchLedger: (read) => void (readLedger = read),
     reloaded: (outcome) => void (reloads[outcome] += 1),
-    expose: () => exposer.expose(),
+    scrape: () => exposer.scrape(),
   };
 }
 

@@ -1,0 +1,89 @@
+import { Type } from 'typebox';
+import { connectorWords, providerWords, type Catalog } from './catalog.ts';
+import { grammar, listService, version1 } from './schema.ts';
+import type { HTTP_KEYS } from './service.ts';
+
+/** The JSON Schema (draft 7) of the written grammar for editors: the words of the catalog, each connector's `config`. */
+export function emitSchema(catalog: Catalog): object {
+  const words = { connectors: connectorWords(catalog), providers: providerWords(catalog) };
+  const written = grammar('written', words);
+  const services = written.properties.services as unknown as { additionalProperties: ServiceSchema };
+  const mapForm = { ...services, additionalProperties: withProtocol(services.additionalProperties, catalog) };
+  const listForm = Type.Array(listService(words), { minItems: 1 });
+  const { type, properties, required } = written;
+  const version2 = {
+    type,
+    additionalProperties: false,
+    required,
+    properties: {
+      ...properties,
+      services: { if: { type: 'array' }, then: listForm, else: mapForm },
+      providers: { ...properties.providers, additionalProperties: providerSchema(catalog) },
+    },
+  };
+  const schema = {
+    $schema: 'http://json-schema.org/draft-07/schema#',
+    title: 'Secretless Sidecar configuration',
+    if: { required: ['handlers'] },
+    then: version1,
+    else: version2,
+  };
+  return JSON.parse(JSON.stringify(schema)) as object;
+}
+
+interface ServiceSchema {
+  readonly properties: Readonly<Record<string, unknown>>;
+  readonly required: readonly string[];
+}
+
+/** A service with the old word for its connector, and the `config` that each connector takes. */
+function withProtocol(service: ServiceSchema, catalog: Catalog): object {
+  const protocol = { type: 'string', description: 'Old word for `connector`', deprecated: true };
+  return {
+    ...service,
+    properties: { ...service.properties, protocol },
+    required: service.required.filter((key) => key !== 'connector'),
+    anyOf: [{ required: ['connector'] }, { required: ['protocol'] }],
+    allOf: catalog.connectors.map((connector) => configBranch(connector)),
+  };
+}
+
+interface ObjectSchema {
+  readonly properties?: Readonly<Record<string, unknown>>;
+}
+
+const PATTERN = {
+  type: 'string',
+  description: 'A pattern of URLs, in the syntax of RE2',
+  examples: ['^https://api\\.example\\.com/'],
+};
+const HTTP_PROPERTIES: Readonly<Record<(typeof HTTP_KEYS)[number], object>> = {
+  authenticateURLsMatching: {
+    anyOf: [PATTERN, { type: 'array', items: PATTERN, minItems: 1 }],
+    description: 'Forward-proxy mode: the URLs that get the credential',
+  },
+  forceSSL: { type: 'boolean', description: 'Turns http:// requests into https' },
+  authenticationStrategy: { type: 'string', description: 'Old: only beside `protocol: http`' },
+};
+
+function configBranch({ name, aliases = [], kind, config }: Catalog['connectors'][number]): object {
+  const own = config as ObjectSchema;
+  const merged = kind === 'http' ? { ...own, properties: { ...own.properties, ...HTTP_PROPERTIES } } : own;
+  return {
+    if: { properties: { connector: { enum: [name, ...aliases] } }, required: ['connector'] },
+    then: { properties: { config: { anyOf: [merged, { type: 'null' }] } } },
+  };
+}
+
+function providerSchema(catalog: Catalog): object {
+  return {
+    type: 'object',
+    required: ['type'],
+    properties: { type: { enum: providerWords(catalog), description: 'Kind of provider' } },
+    allOf: catalog.providers.map(({ name, config }) => {
+      const own = config as ObjectSchema;
+      const typed = { ...own, properties: { ...own.properties, type: { const: name } } };
+      return { if: { properties: { type: { const: name } }, required: ['type'] }, then: typed };
+    }),
+  };
+}

@@ -1,0 +1,124 @@
+import { isIP } from 'node:net';
+import type { Rule } from '../policy/rules.ts';
+import type { ServiceConfig } from './config.ts';
+import type { Context } from './context.ts';
+import { nearest } from './nearest.ts';
+import { childOf, nodeAt, type Path } from './node.ts';
+import { quote } from './problem.ts';
+import type { Document } from './schema.ts';
+import type { Loose } from './validate.ts';
+
+type WrittenRule = Loose<NonNullable<Document['rules']>[number]>;
+
+/** RFC 9110 section 5.6.2: `token`, without the `*` that would look like a wildcard. */
+const METHOD = /^[!#$%&'+.^_`|~0-9A-Za-z-]+$/;
+const HOST = /^(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/;
+
+/** Checks the rules beyond their shape. A selector is never dropped: that would widen the rule. */
+export function checkRules(
+  written: Loose<Document['rules']> | undefined,
+  services: readonly ServiceConfig[],
+  context: Context,
+): readonly Rule[] | undefined {
+  if (written === undefined) return undefined;
+  const { report } = context;
+  const ids = new Set<string>();
+  written.forEach((rule, at) => {
+    if (rule === undefined) return;
+    const path = ['rules', at];
+    if (rule.id !== undefined && ids.has(rule.id))
+      report.error([...path, 'id'], `the id ${quote(rule.id)} is written twice`);
+    if (rule.id === 'default-deny')
+      report.error([...path, 'id'], 'this id stands for the end of the rules: choose another');
+    if (rule.id !== undefined) ids.add(rule.id);
+    checkNames(rule, path, services, context);
+    each(rule.methods, (method, index) => checkMethod(method, [...path, 'methods', index], context));
+    each(rule.paths, (pattern, index) => checkPath(pattern, [...path, 'paths', index], context));
+    each(rule.hosts, (host, index) => checkHost(host, [...path, 'hosts', index], context));
+    checkTime(rule.time, [...path, 'time'], context);
+    if (rule.rate !== undefined && rule.effect === 'deny') {
+      report.error([...path, 'rate'], 'a rate belongs to a rule that allows', { on: 'key' });
+    }
+  });
+  if (!written.some((rule) => rule?.effect === 'allow') && !report.failed) {
+    report.warn(['rules'], 'no rule allows anything: every use is denied', { on: 'key' });
+  }
+  // Gaps are where validation took a misfit out, and then no configuration comes of this.
+  return written as unknown as readonly Rule[];
+}
+
+function each(items: readonly (string | undefined)[] | undefined, check: (item: string, at: number) => void): void {
+  items?.forEach((item, at) => {
+    if (item !== undefined) check(item, at);
+  });
+}
+
+/** A selector that nothing fits is a typing error more often than a plan. */
+function checkNames(rule: WrittenRule, path: Path, services: readonly ServiceConfig[], { report }: Context): void {
+  const known = {
+    services: services.map((service) => service.name),
+    agents: [...new Set(services.map((service) => service.agent))],
+  };
+  for (const key of ['services', 'agents'] as const) {
+    each(rule[key], (name, at) => {
+      if (known[key].some((candidate) => fits(name, candidate))) return;
+      const suggestion = nearest(name, known[key]);
+      report.warn([...path, key, at], `no ${key === 'agents' ? 'agent' : 'service'} has this name`, { suggestion });
+    });
+  }
+}
+
+function fits(pattern: string, name: string): boolean {
+  const source = pattern.split('*').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
+  return new RegExp(`^${source.join('[^]*')}$`).test(name);
+}
+
+function checkMethod(method: string, path: Path, { report }: Context): void {
+  if (!METHOD.test(method)) {
+    report.error(path, 'not an HTTP method: write names like GET, and leave `methods` out to match all');
+  } else if (method !== method.toUpperCase()) {
+    report.warn(path, 'methods are compared exactly, and the usual ones are upper case');
+  }
+}
+
+function checkPath(pattern: string, path: Path, { report }: Context): void {
+  if (!pattern.startsWith('/') && pattern !== '**') return report.error(path, 'a path pattern begins with /');
+  if (/[?#\s\\]/.test(pattern)) return report.error(path, 'a path pattern has no query, fragment, blank or backslash');
+  const segments = pattern.split('/').slice(1);
+  if (segments.slice(0, -1).includes('')) return report.error(path, 'a path pattern has no empty segment');
+  if (segments.some((segment) => /^(\.|%2e){1,2}$/i.test(segment))) {
+    return report.error(path, 'a path pattern has no dot segment');
+  }
+  if (segments.some((segment) => segment.includes('**') && segment !== '**')) {
+    report.error(path, '`**` stands for whole segments: write /**/ around it');
+  }
+}
+
+function checkHost(host: string, path: Path, { report }: Context): void {
+  if (isIP(host) !== 0) return;
+  if (host.includes('://') || /:\d+$/.test(host)) report.error(path, 'a host has no scheme and no port');
+  else if (host !== host.toLowerCase()) report.error(path, 'a host is written in lower case');
+  else if (!HOST.test(host)) report.error(path, 'a host is a name, an IP address without brackets, or `*.` and a name');
+}
+
+function checkTime(time: WrittenRule['time'], path: Path, { report, options }: Context): void {
+  if (time === undefined) return;
+  const written = nodeAt(options.tree, path)?.node;
+  if (!['from', 'to', 'days'].some((key) => childOf(written, key) !== undefined)) {
+    report.error(path, 'a time needs `from`, `to` or `days`', { on: 'key' });
+  }
+  if (time.from !== undefined && time.from === time.to)
+    report.error(path, 'the window begins and ends at the same time');
+  if (time.zone !== undefined && !isZone(time.zone)) {
+    report.error([...path, 'zone'], 'unknown time zone: write a name like Europe/Zurich or UTC');
+  }
+}
+
+function isZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return zone !== '';
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,206 @@
+import { parseAddress, isLoopback } from './address.ts';
+import { connectorWords, findConnector, type CatalogConnector } from './catalog.ts';
+import { formatListenAddress, type ListenAddress, type ServiceConfig, type Target } from './config.ts';
+import type { Context } from './context.ts';
+import { buildCredentials } from './credentials.ts';
+import { buildMatch, type Match } from './match.ts';
+import { nearest } from './nearest.ts';
+import { mapNode, nodeAt, type Node, type Path } from './node.ts';
+import { quote } from './problem.ts';
+import type { Service } from './schema.ts';
+import { durationAt, sizeAt } from './settings.ts';
+import { parseTarget } from './target.ts';
+import { buildTls } from './tls.ts';
+import { validate, type Loose } from './validate.ts';
+
+type WrittenService = Loose<Service>;
+
+/** A service with what only the file knows: which of its settings were written. */
+export interface BuiltService {
+  readonly service: ServiceConfig;
+  /** `http`, `stream` or `relay`; undefined where the connector is unknown. */
+  readonly kind: string | undefined;
+  readonly written: { readonly unmatched: boolean; readonly agent: boolean; readonly socketMode: boolean };
+}
+
+const NAME_LENGTH_MAX = 128;
+
+/** Checks one service of the canonical form; whatever is wrong is reported and left out. */
+export function buildService(name: string, written: WrittenService, context: Context): BuiltService {
+  const path: Path = ['services', name];
+  const { report } = context;
+  if (name.length > NAME_LENGTH_MAX) report.error(path, 'the name of the service is too long', { on: 'key' });
+  const { connector, kind } = buildConnector(written.connector, path, context);
+  const listenOn = buildListenOn(written.listenOn, path, context);
+  const credentials = buildCredentials(written.credentials, connector, [...path, 'credentials'], context);
+  const target = buildTarget(written, path, context);
+  const match = buildMatch(written.config !== undefined, kind, path, context);
+  const config = buildConfig(connector, kind, path, context);
+  if (kind === 'http') checkDirection(written, match, target, path, context);
+  else if (kind !== undefined) refuseHttpKeys(written, path, context);
+  const service: ServiceConfig = {
+    name,
+    connector: connector?.name ?? written.connector ?? '',
+    listenOn,
+    agent: written.agent ?? 'local',
+    credentials,
+    config,
+    ...(target === undefined ? {} : { target }),
+    match: match.patterns,
+    ...(match.forceSSL === undefined ? {} : { forceSSL: match.forceSSL }),
+    unmatched: written.unmatched ?? 'deny',
+    tls: buildTls(written.tls, [...path, 'tls'], context),
+    ...buildQuantities(written, path, context),
+  };
+  const socketMode = written.socketMode !== undefined;
+  if (socketMode && (service.socketMode & 0o022) !== 0) {
+    report.warn([...path, 'socketMode'], 'users besides the owner may connect to the socket and use the credential');
+  }
+  return {
+    service,
+    kind,
+    written: { unmatched: written.unmatched !== undefined, agent: written.agent !== undefined, socketMode },
+  };
+}
+
+function buildQuantities(
+  { timeouts, limits, cache, socketMode }: WrittenService,
+  path: Path,
+  context: Context,
+): Pick<ServiceConfig, 'timeouts' | 'limits' | 'cacheSeconds' | 'socketMode'> {
+  const timeout = (key: 'connect' | 'headers' | 'idle' | 'credential', seconds: number) =>
+    durationAt(timeouts?.[key], [...path, 'timeouts', key], seconds, context, { atLeast: 0.001 });
+  const bodyBytes = sizeAt(limits?.body, [...path, 'limits', 'body'], undefined, context);
+  return {
+    timeouts: {
+      connectSeconds: timeout('connect', 5),
+      headersSeconds: timeout('headers', 30),
+      idleSeconds: timeout('idle', 300),
+      credentialSeconds: timeout('credential', 10),
+    },
+    limits: { upstreamConnections: limits?.connections ?? 256, ...(bodyBytes === undefined ? {} : { bodyBytes }) },
+    cacheSeconds: durationAt(cache, [...path, 'cache'], 0, context),
+    socketMode: socketMode === undefined ? 0o600 : Number.parseInt(socketMode, 8),
+  };
+}
+
+function buildConnector(
+  word: string | undefined,
+  path: Path,
+  { report, options }: Context,
+): { connector?: CatalogConnector; kind: string | undefined } {
+  if (word === undefined) return { kind: undefined };
+  const found = findConnector(options.catalog, word);
+  switch (found.in) {
+    case 'build':
+      return { connector: found.connector, kind: found.kind };
+    case 'elsewhere':
+      report.error([...path, 'connector'], `connector ${quote(word)} is not in this build`, { kind: 'not-in-build' });
+      return { kind: found.kind };
+    case 'nowhere': {
+      const suggestion = nearest(word, connectorWords(options.catalog));
+      report.error([...path, 'connector'], `unknown connector ${quote(word)}`, { suggestion });
+      return { kind: undefined };
+    }
+    default:
+      return found satisfies never;
+  }
+}
+
+function buildListenOn(
+  written: Loose<Service['listenOn']> | undefined,
+  path: Path,
+  { report }: Context,
+): ListenAddress[] {
+  const found = new Map<string, ListenAddress>();
+  (written ?? []).forEach((text, at) => {
+    if (text === undefined) return;
+    const place = [...path, 'listenOn', at];
+    const parsed = parseAddress(text);
+    if ('problem' in parsed) return report.error(place, parsed.problem);
+    if (parsed.warning !== undefined) report.warn(place, parsed.warning);
+    const key = formatListenAddress(parsed.address);
+    if (found.has(key)) return report.error(place, 'the address is written twice');
+    found.set(key, parsed.address);
+  });
+  return [...found.values()];
+}
+
+function buildTarget(written: WrittenService, path: Path, { report }: Context): Target | undefined {
+  if (written.target === undefined) return undefined;
+  const parsed = parseTarget(written.target);
+  if ('problem' in parsed) {
+    report.error([...path, 'target'], parsed.problem);
+    return undefined;
+  }
+  const { origin } = parsed.target;
+  if (origin.scheme === 'http' && !isLoopback(origin.host)) {
+    report.warn([...path, 'target'], 'the credential travels in clear: use https');
+  }
+  if (origin.scheme === 'http' && written.tls !== undefined) {
+    report.warn([...path, 'tls'], 'has no effect with an http target', { on: 'key' });
+  }
+  return parsed.target;
+}
+
+/** The connector's own part of `config`, checked against its schema. */
+function buildConfig(
+  connector: CatalogConnector | undefined,
+  kind: string | undefined,
+  path: Path,
+  { report, options }: Context,
+): unknown {
+  if (connector === undefined) return {};
+  const base = [...path, 'config'];
+  const node = nodeAt(options.tree, base)?.node;
+  const own = mapNode(node?.at ?? 0, node?.kind === 'map' ? node.entries : []);
+  if (kind === 'http') for (const key of HTTP_KEYS) own.entries.delete(key);
+  const holder: { node: Node } = { node: own };
+  const credentials = nodeAt(options.tree, [...path, 'credentials'])?.node;
+  const credentialNames = credentials?.kind === 'map' ? [...credentials.entries.keys()] : [];
+  const { valid, value } = validate(holder, connector.config, base, report, { scalarsAsText: true });
+  if (!valid) return value;
+  for (const problem of connector.check?.(value as never, credentialNames) ?? []) {
+    report.error([...base, ...problem.path], problem.message);
+  }
+  return value;
+}
+
+/** Keys of `config` that every HTTP service has and the core itself reads. */
+export const HTTP_KEYS = ['authenticateURLsMatching', 'forceSSL', 'authenticationStrategy'] as const;
+
+function checkDirection(
+  written: WrittenService,
+  match: Match,
+  target: Target | undefined,
+  path: Path,
+  { report }: Context,
+): void {
+  if (written.target === undefined) {
+    if (!match.written) {
+      const message = 'an HTTP service needs a `target`, or `authenticateURLsMatching` in its config';
+      report.error(path, message, { on: 'key' });
+    } else if (!match.forceSSLWritten) {
+      const message = '`forceSSL` is not written: http:// requests get the credential only for loopback upstreams';
+      report.warn([...path, 'config'], message, { on: 'key' });
+    }
+    return;
+  }
+  if (match.written) {
+    const message = '`target` and `authenticateURLsMatching` exclude each other: make two services';
+    report.error([...path, 'config', 'authenticateURLsMatching'], message, { on: 'key' });
+  }
+  if (written.unmatched !== undefined) {
+    report.error([...path, 'unmatched'], '`unmatched` is for services without a `target`', { on: 'key' });
+  }
+  if (match.forceSSL === true && target?.origin.scheme === 'http') {
+    report.error([...path, 'config', 'forceSSL'], '`forceSSL: true` needs an https target');
+  }
+}
+
+function refuseHttpKeys(written: WrittenService, path: Path, { report }: Context): void {
+  for (const key of ['target', 'unmatched'] as const) {
+    if (written[key] === undefined) continue;
+    report.error([...path, key], `\`${key}\` is for services of HTTP connectors`, { on: 'key' });
+  }
+}

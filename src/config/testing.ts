@@ -1,0 +1,126 @@
+import { Type } from 'typebox';
+import type { Catalog, CatalogConnector } from './catalog.ts';
+import { loadConfig, type LoadOptions, type LoadResult } from './load.ts';
+
+/** Stand-ins for the tests of this folder: the same words and shapes as the parts they stand for. */
+const templates = Type.Unsafe<Record<string, string>>({ type: 'object', additionalProperties: { type: 'string' } });
+const text = Type.String();
+
+const http: CatalogConnector = {
+  name: 'http',
+  aliases: ['generic_http'],
+  kind: 'http',
+  config: Type.Object(
+    {
+      headers: Type.Optional(templates),
+      queryParams: Type.Optional(templates),
+      oauth1: Type.Optional(
+        Type.Object(
+          { consumer_key: text, consumer_secret: text, token: text, token_secret: text },
+          { additionalProperties: false },
+        ),
+      ),
+      credentialValidations: Type.Optional(templates),
+    },
+    { additionalProperties: false },
+  ),
+  credentials: [],
+  otherCredentials: 'a value that templates name',
+  check(config: { headers?: Record<string, string> }, names) {
+    return Object.entries(config.headers ?? {}).flatMap(([header, template]) => {
+      const wanted = /\{\{ \.(\w+) \}\}/.exec(template)?.[1];
+      if (wanted === undefined || names.includes(wanted)) return [];
+      return [{ path: ['headers', header], message: 'the template names a credential that is not there' }];
+    });
+  },
+};
+
+const basicAuth: CatalogConnector = {
+  name: 'basic-auth',
+  aliases: ['basic_auth'],
+  kind: 'http',
+  config: Type.Object({}, { additionalProperties: false }),
+  credentials: [
+    { name: 'username', required: true, meaning: 'the user', example: 'jo' },
+    { name: 'password', required: true, meaning: 'the password', example: 'x' },
+  ],
+};
+
+function standIn(name: string, kind: string): CatalogConnector {
+  const config = Type.Object({}, { additionalProperties: false });
+  const key = { name: 'privateKey', required: false, meaning: 'the key', example: '-----BEGIN', multiline: true };
+  return { name, kind, config, credentials: [key], otherCredentials: 'an option of the protocol' };
+}
+
+const open = Type.Object({}, { additionalProperties: false });
+const providers = [
+  { name: 'literal', config: open },
+  { name: 'env', config: open, checkId: (id: string) => (/^\w+$/.test(id) ? undefined : 'not the name of a variable') },
+  { name: 'file', config: open },
+  {
+    name: 'keychain',
+    config: open,
+    checkId: (id: string) => (/^[^#]+#[^#]+$/.test(id) ? undefined : 'write service#account'),
+  },
+  {
+    name: 'exec',
+    config: Type.Object(
+      {
+        command: Type.Optional(Type.Array(text)),
+        timeoutSeconds: Type.Optional(Type.Integer()),
+        token: Type.Optional(text),
+      },
+      { additionalProperties: false },
+    ),
+  },
+];
+
+export const ownCatalog: Catalog = { connectors: [http, basicAuth], providers };
+
+export const wholeCatalog: Catalog = {
+  connectors: [
+    http,
+    basicAuth,
+    standIn('pg', 'stream'),
+    standIn('mysql', 'stream'),
+    standIn('mssql', 'stream'),
+    standIn('aws', 'http'),
+    standIn('conjur', 'http'),
+    standIn('ssh', 'relay'),
+    standIn('ssh-agent', 'relay'),
+  ],
+  providers: [...providers, ...['kubernetes', 'vault', 'aws', 'conjur'].map((name) => ({ name, config: open }))],
+};
+
+export function load(source: string, options: Partial<LoadOptions> = {}): LoadResult {
+  return loadConfig(source, { file: 's.yml', environment: {}, home: '/state', catalog: ownCatalog, ...options });
+}
+
+/** `line:column message` of every error. */
+export function errors(source: string, options: Partial<LoadOptions> = {}): string[] {
+  return shown(load(source, options), 'error');
+}
+
+export function warnings(source: string, options: Partial<LoadOptions> = {}): string[] {
+  return shown(load(source, options), 'warning');
+}
+
+export function shown(result: LoadResult, severity: 'error' | 'warning'): string[] {
+  return result.problems
+    .filter((problem) => problem.severity === severity)
+    .map((problem) => `${problem.line}:${problem.column} ${problem.message}`);
+}
+
+/** A whole file of one reverse service; each part may be replaced. */
+export function file(parts: { service?: string; top?: string; credentials?: string; listenOn?: string } = {}): string {
+  return `version: "2"
+services:
+  api:
+    connector: http
+    listenOn: ${parts.listenOn ?? 'tcp://127.0.0.1:8081'}
+    target: https://api.example.com
+    credentials: ${parts.credentials ?? '{ token: { from: env, get: TOKEN } }'}
+    config: { headers: { Authorization: "Bearer {{ .token }}" } }
+${(parts.service ?? '').replace(/^(?=.)/gm, '    ')}
+${parts.top ?? ''}`;
+}
