@@ -6,6 +6,7 @@ import { loadConfig, type LoadResult } from './config/load.ts';
 import { formatProblem } from './config/problem.ts';
 import { SidecarError } from './error.ts';
 import { compileUrlPattern } from './http/match.ts';
+import { checkRules } from './policy/compile.ts';
 import { providers } from './providers/index.ts';
 import { openStores } from './providers/open.ts';
 import { Sidecar } from './sidecar/sidecar.ts';
@@ -34,6 +35,7 @@ export function readConfig(file: string, env: NodeJS.ProcessEnv): LoadResult {
     home: stateFolder(env),
     catalog: CATALOG,
     checkPattern: compileUrlPattern,
+    checkRules,
   });
 }
 

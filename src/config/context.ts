@@ -1,6 +1,7 @@
 import type { Catalog } from './catalog.ts';
 import type { Environment } from './expand.ts';
 import type { Node } from './node.ts';
+import type { Rule } from '../policy/rules.ts';
 import type { Report } from './problem.ts';
 
 export interface LoadOptions {
@@ -14,6 +15,10 @@ export interface LoadOptions {
   readonly readFile?: (path: string) => string;
   /** Compiles a pattern of `authenticateURLsMatching`; throws on a bad one. `wide`: it matches more than one origin. */
   readonly checkPattern?: (source: string) => { readonly wide: boolean };
+  /** What policy would refuse to compile in the rules; `path` begins with the position of the rule. */
+  readonly checkRules?: (
+    rules: readonly Rule[],
+  ) => readonly { readonly path: readonly (string | number)[]; readonly message: string }[];
 }
 
 /** What the builders share while one file is read. */
@@ -22,6 +27,8 @@ export interface Context {
   readonly report: Report;
   /** Top-level `providers` by name; the type is undefined where it was not readable. */
   readonly providers: ReadonlyMap<string, { readonly type: string | undefined }>;
+  /** Options of the named stores that are right so far; filled as they are built. */
+  readonly providerOptions: Map<string, unknown>;
   /** One warning about literals is enough for a file. */
   literalNoted: boolean;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { errors, file, load, warnings, wholeCatalog } from './testing.ts';
+import { errors, file, load, warnings, wholeCatalog } from './testdata/catalogs.ts';
 
 const basic = (credentials: string) =>
   `version: 2\nservices:\n  s:\n    connector: basic_auth\n    listenOn: tcp://127.0.0.1:1\n    target: https://x.example\n    credentials: ${credentials}\n`;

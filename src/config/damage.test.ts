@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { load } from './testing.ts';
+import { load } from './testdata/catalogs.ts';
 
 const folder = join(import.meta.dirname, '../../config/examples');
 const texts = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { load } from './testing.ts';
+import { load } from './testdata/catalogs.ts';
 
 const folder = join(import.meta.dirname, '../../config/examples');
 const names = readdirSync(folder).filter((name) => name.endsWith('.yml'));

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { errors, file, load } from './testing.ts';
+import { errors, file, load } from './testdata/catalogs.ts';
 
 const environment = {
   HOST: 'api.example.com',
@@ -63,4 +63,10 @@ test('what a variable brings into a credential appears in no problem and not in 
   const result = load(file({ credentials: '{ token: "${SECRET}\\n" }' }), { environment });
   expect(result.problems.length).toBeGreaterThan(0);
   expect(JSON.stringify(result)).not.toContain('canary-1f');
+});
+
+test('a value with a variable that is not set is reported once, whatever it is for', () => {
+  const written = 'version: 2\nservices: { a: { connector: http, listenOn: "tcp://127.0.0.1:${NO_PORT}", target: "http://h:${NO_PORT}" } }\n';
+  const said = errors(written, { environment }).filter((line) => /port/i.test(line));
+  expect(said).toEqual([expect.stringContaining('NO_PORT is not set'), expect.stringContaining('NO_PORT is not set')]);
 });

@@ -36,14 +36,17 @@ export function expandVariables(node: Node, environment: Environment, report: Re
 function expandScalar(node: ScalarNode, environment: Environment, report: Report, path: Path): ScalarNode {
   if (typeof node.value !== 'string' || !node.value.includes('${')) return node;
   let expanded = false;
+  let failed = false;
   const value = node.value.replaceAll(REFERENCE, (whole: string, name: string | undefined) => {
     if (whole === '$${') return '${';
     if (name === undefined || !whole.endsWith('}') || !VARIABLE.test(name)) {
+      failed = true;
       report.errorAt(node.at, path, 'a variable reference looks like ${NAME}; write $${ for the characters themselves');
       return '';
     }
     const found = Object.hasOwn(environment, name) ? environment[name] : undefined;
     if (found === undefined) {
+      failed = true;
       const named = CONVENTIONAL.test(name) ? `environment variable ${name}` : 'an environment variable named here';
       report.errorAt(node.at, path, `${named} is not set`);
       return '';
@@ -51,7 +54,9 @@ function expandScalar(node: ScalarNode, environment: Environment, report: Report
     expanded = true;
     return found;
   });
-  if (hasForeignControl(value)) report.errorAt(node.at, path, 'holds a control character');
+  // What is wrong with the rest of a value that is not whole follows from that.
+  if (failed) report.mute(node.at);
+  else if (hasForeignControl(value)) report.errorAt(node.at, path, 'holds a control character');
   return { ...node, value, text: value, expanded };
 }
 

@@ -4,7 +4,7 @@ import { Ajv } from 'ajv';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { emitSchema } from './emit.ts';
-import { load, ownCatalog, wholeCatalog } from './testing.ts';
+import { load, ownCatalog, wholeCatalog } from './testdata/catalogs.ts';
 
 const testdata = join(import.meta.dirname, 'testdata');
 

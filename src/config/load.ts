@@ -51,6 +51,7 @@ function build(document: Loose<Document>, file: MapNode, report: Report, options
     options: { ...options, tree: file },
     report,
     providers: providerTypes(childOf(file, 'providers')),
+    providerOptions: new Map(),
     literalNoted: false,
   };
   const providers = buildProviders(context);

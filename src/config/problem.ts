@@ -50,6 +50,7 @@ export class Report {
   readonly #file: string;
   readonly #lines: LineCounter;
   readonly #problems: Problem[] = [];
+  readonly #muted = new Set<number>();
 
   constructor(file: string, lines: LineCounter) {
     this.#file = file;
@@ -70,6 +71,11 @@ export class Report {
     return this.#problems.some((problem) => problem.severity === 'error' && problem.path === place);
   }
 
+  /** Nothing more is said about the place: it is known to be wrong, and the rest would follow from that. */
+  mute(offset: number): void {
+    this.#muted.add(offset);
+  }
+
   error(path: Path, message: string, options: ProblemOptions = {}): void {
     this.errorAt(this.#offsetOf(path, options.on ?? 'value'), path, message, options);
   }
@@ -87,6 +93,7 @@ export class Report {
   }
 
   #add(severity: Problem['severity'], offset: number, path: Path, message: string, options: ProblemOptions): void {
+    if (this.#muted.has(offset)) return;
     const position = this.#lines.linePos(offset);
     const problem: Problem = {
       severity,

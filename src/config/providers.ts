@@ -35,7 +35,9 @@ export function buildProviders(context: Context): Record<string, ProviderConfig>
     const own = mapNode(node.at, node.kind === 'map' ? node.entries : []);
     own.entries.delete('type');
     const holder: { node: Node } = { node: own };
-    built[name] = { type, options: validate(holder, found.provider.config, path, report).value };
+    const { value } = validate(holder, found.provider.config, path, report);
+    built[name] = { type, options: value };
+    context.providerOptions.set(name, value);
   }
   return built;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { errors, file, load } from './testing.ts';
+import { errors, file, load } from './testdata/catalogs.ts';
 
 describe('the YAML of a configuration', () => {
   test('a whole file of one service has no problem at all', () => {

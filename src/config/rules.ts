@@ -40,6 +40,12 @@ export function checkRules(
       report.error([...path, 'rate'], 'a rate belongs to a rule that allows', { on: 'key' });
     }
   });
+  // Policy compiles only what is whole; gaps and misfits have been reported above.
+  if (!report.failed) {
+    for (const { path, message } of context.options.checkRules?.(written as unknown as readonly Rule[]) ?? []) {
+      report.error(['rules', ...path], message);
+    }
+  }
   if (!written.some((rule) => rule?.effect === 'allow') && !report.failed) {
     report.warn(['rules'], 'no rule allows anything: every use is denied', { on: 'key' });
   }
@@ -96,9 +102,9 @@ function checkPath(pattern: string, path: Path, { report }: Context): void {
 
 function checkHost(host: string, path: Path, { report }: Context): void {
   if (isIP(host) !== 0) return;
-  if (host.includes('://') || /:\d+$/.test(host)) report.error(path, 'a host has no scheme and no port');
+  if (host.includes('://')) report.error(path, 'a host has no scheme');
   else if (host !== host.toLowerCase()) report.error(path, 'a host is written in lower case');
-  else if (!HOST.test(host)) report.error(path, 'a host is a name, an IP address without brackets, or `*.` and a name');
+  else if (!HOST.test(host.replace(/:\d+$/, '')) && !host.startsWith('[')) report.error(path, 'a host is a name, an IP address without brackets, or `*.` and a name');
 }
 
 function checkTime(time: WrittenRule['time'], path: Path, { report, options }: Context): void {

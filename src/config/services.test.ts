@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { errors, file, load, shown, warnings } from './testing.ts';
+import { errors, file, load, shown, warnings } from './testdata/catalogs.ts';
 
 function forward(names: readonly string[], extra = ''): string {
   const services = names.map(

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { errors, file, load, warnings } from './testing.ts';
+import { errors, file, load, warnings } from './testdata/catalogs.ts';
 
 describe('providers', () => {
   test('take the options of their type', () => {
@@ -58,7 +58,7 @@ describe('rules', () => {
     'paths: ["/a/../b"]',
     'paths: ["/a**"]',
     'hosts: ["https://x"]',
-    'hosts: ["x:80"]',
+    'hosts: ["x:port"]',
     'hosts: ["X"]',
     'hosts: ["a*b"]',
     'time: {}',

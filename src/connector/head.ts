@@ -57,9 +57,16 @@ export function withQueryParameter(head: RequestHead, name: string, value: strin
   const mark = head.target.indexOf('?');
   const path = mark < 0 ? head.target : head.target.slice(0, mark);
   const query = mark < 0 ? '' : head.target.slice(mark + 1);
-  const kept = query === '' ? [] : query.split('&').filter((pair) => pair === '' || decodeName(pair) !== name);
+  const kept = query === '' ? [] : query.split('&').flatMap((pair) => withoutName(pair, name));
   kept.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`);
   return { ...head, target: `${path}?${kept.join('&')}` };
+}
+
+/** A pair without the parameter; some upstreams take `;` for a separator, so a copy may hide behind one. */
+function withoutName(pair: string, name: string): string[] {
+  if (!pair.includes(';')) return pair !== '' && decodeName(pair) === name ? [] : [pair];
+  const parts = pair.split(';').filter((part) => decodeName(part) !== name);
+  return parts.length === 0 ? [] : [parts.join(';')];
 }
 
 function decodeName(pair: string): string {

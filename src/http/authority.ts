@@ -6,7 +6,6 @@ const NAME_CHARACTERS_MAX = 253;
 const LABEL_CHARACTERS_MAX = 63;
 const PORT_MAX = 65_535;
 
-const NAME = /^[a-z0-9._-]+$/;
 /** `_` is no LDH character, but container names have it. A hyphen stands at neither end (RFC 1123 section 2.1). */
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/;
 /** What some resolver would read as the end of an IPv4 number: `0x7f.1`, `127.1`, `2130706433`. */
@@ -39,12 +38,11 @@ export function parseHost(text: string): string {
     return formatIpv6(words);
   }
   if (host === '') throw malformed('empty');
-  if (!NAME.test(host)) throw malformed('a character that no name has');
   if (isQuad(host)) return host;
   const labels = host.split('.');
   for (const label of labels) {
     if (label.length > LABEL_CHARACTERS_MAX) throw malformed('a label longer than 63 characters');
-    if (!LABEL.test(label)) throw malformed('an empty label, or a hyphen at its edge');
+    if (!LABEL.test(label)) throw malformed('an empty label, a hyphen at its edge, or a character that no name has');
   }
   if (NUMERIC_LABEL.test(labels.at(-1)!)) throw malformed('a number that is no dotted quad');
   return host;

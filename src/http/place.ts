@@ -87,6 +87,8 @@ function upstreamOrigin(binding: HttpBinding, named: Origin): Origin {
   if (binding.forceSSL === true) {
     return { scheme: 'https', host: named.host, port: named.port === defaultPort('http') ? 443 : named.port };
   }
-  if (binding.forceSSL === false || isLoopback(named.host)) return named;
+  // A name under .localhost may be any address: some resolvers ask DNS for it.
+  const stays = isLoopback(named.host) && !named.host.endsWith('.localhost');
+  if (binding.forceSSL === false || stays) return named;
   throw new SidecarError('plaintext-refused', { detail: formatOrigin(named) });
 }

@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
-import type { Catalog, CatalogConnector } from './catalog.ts';
-import { loadConfig, type LoadOptions, type LoadResult } from './load.ts';
+import type { Catalog, CatalogConnector } from '../catalog.ts';
+import { loadConfig, type LoadOptions, type LoadResult } from '../load.ts';
 
 /** Stand-ins for the tests of this folder: the same words and shapes as the parts they stand for. */
 const templates = Type.Unsafe<Record<string, string>>({ type: 'object', additionalProperties: { type: 'string' } });
