@@ -9,18 +9,19 @@ const root = resolve(import.meta.dirname, '..');
 /** Values a part may import from other parts; types may come from anywhere below `main.ts`. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   error: [],
-  policy: ['error'],
-  credential: ['error', 'policy'],
-  connector: ['error', 'policy', 'credential'],
-  providers: ['error', 'credential'],
-  ledger: ['error'],
-  telemetry: ['error'],
-  config: ['error'],
-  identity: ['error'],
-  http: ['error', 'policy', 'credential', 'connector', 'telemetry'],
-  sidecar: ['error', 'policy', 'credential', 'connector', 'config', 'ledger', 'telemetry', 'http'],
-  cli: ['error', 'policy', 'connector', 'config', 'ledger', 'telemetry', 'http', 'sidecar', 'main'],
-  main: ['error', 'policy', 'credential', 'config', 'ledger', 'telemetry', 'http', 'sidecar', 'providers', 'connectors'],
+  schema: [],
+  policy: ['error', 'schema'],
+  credential: ['error', 'schema', 'policy'],
+  connector: ['error', 'schema', 'policy', 'credential'],
+  providers: ['error', 'schema', 'credential'],
+  ledger: ['error', 'schema'],
+  telemetry: ['error', 'schema'],
+  config: ['error', 'schema'],
+  identity: ['error', 'schema'],
+  http: ['error', 'schema', 'policy', 'credential', 'connector', 'telemetry'],
+  sidecar: ['error', 'schema', 'policy', 'credential', 'connector', 'config', 'ledger', 'telemetry', 'http'],
+  cli: ['error', 'schema', 'policy', 'connector', 'config', 'ledger', 'telemetry', 'http', 'sidecar', 'main'],
+  main: ['error', 'schema', 'policy', 'credential', 'config', 'ledger', 'telemetry', 'http', 'sidecar', 'providers', 'connectors'],
 };
 
 interface Import {
@@ -78,7 +79,9 @@ test('the check of imports sees a violation where there is one', () => {
 });
 
 test('every folder of src has its line in the order', () => {
-  const folders = readdirSync(join(root, 'src')).map((name) => name.replace(/\.ts$/, ''));
+  const folders = readdirSync(join(root, 'src'))
+    .filter((name) => !name.endsWith('.test.ts'))
+    .map((name) => name.replace(/\.ts$/, ''));
   expect(folders.filter((name) => MAY_IMPORT[name] === undefined)).toEqual([]);
 });
 

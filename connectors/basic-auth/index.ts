@@ -1,5 +1,4 @@
-import { defineHttpConnector, lineOf, SidecarError, withHeader, type Secret } from 'secretless-sidecar/connector';
-import { Type } from 'typebox';
+import { defineHttpConnector, lineOf, type Secret, SidecarError, Type, withHeader } from 'secretless-sidecar/connector';
 
 /** HTTP Basic authentication (RFC 7617), credentials in UTF-8. */
 export const basicAuth = defineHttpConnector({

@@ -1,5 +1,4 @@
-import { foldName, lineProblem, type ConfigProblem } from 'secretless-sidecar/connector';
-import { Type, type Static } from 'typebox';
+import { type ConfigProblem, foldName, lineProblem, type Static, Type } from 'secretless-sidecar/connector';
 import { fieldNameProblem } from './field-name.ts';
 import { compileGoPattern } from './go-pattern.ts';
 import { suggestion } from './nearest.ts';

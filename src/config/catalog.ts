@@ -1,6 +1,6 @@
 import type { Connector, ConfigProblem, CredentialSpec } from '../connector/connector.ts';
 import type { Provider } from '../providers/provider.ts';
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../schema.ts';
 
 /** What configuration must know of a connector; a `Connector` fits. */
 export interface CatalogConnector extends Pick<Connector, 'name' | 'aliases' | 'config' | 'otherCredentials'> {

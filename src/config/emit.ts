@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../schema.ts';
 import { connectorWords, providerWords, type Catalog } from './catalog.ts';
 import { grammar, listService, version1 } from './schema.ts';
 import type { HTTP_KEYS } from './service.ts';

@@ -1,5 +1,5 @@
-import { Type } from 'typebox';
-import type { Static, TObject, TProperties, TSchema } from 'typebox';
+import { Type } from '../schema.ts';
+import type { Static, TObject, TProperties, TSchema } from '../schema.ts';
 import { DURATION_PATTERN, SIZE_PATTERN } from './units.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { Ajv } from 'ajv';
 import type { ErrorObject, ValidateFunction } from 'ajv';
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../schema.ts';
 import { nearest } from './nearest.ts';
 import { childOf, plainOf, scalarNode, type Node, type Path, type Plain, type ScalarNode } from './node.ts';
 import { quote, type Report } from './problem.ts';

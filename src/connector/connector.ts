@@ -1,4 +1,4 @@
-import type { Static, TSchema } from 'typebox';
+import type { Static, TSchema } from '../schema.ts';
 import type { Credentials } from '../credential/lease.ts';
 import type { SidecarError } from '../error.ts';
 import type { Facts } from '../policy/request.ts';

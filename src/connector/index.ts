@@ -7,3 +7,4 @@ export type { Credentials } from '../credential/lease.ts';
 export { Secret } from '../credential/secret.ts';
 export { SidecarError, type ErrorCode, type Fault } from '../error.ts';
 export type { Facts, Principal } from '../policy/request.ts';
+export { Type, type Static, type TSchema } from '../schema.ts';

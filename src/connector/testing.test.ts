@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../schema.ts';
 import { describe, expect, test } from 'vitest';
 import { defineHttpConnector, type HttpConnector } from './connector.ts';
 import { withHeader, withQueryParameter } from './head.ts';

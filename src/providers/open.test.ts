@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Type } from 'typebox';
+import { Type } from '../schema.ts';
 import type { SecretStore } from '../credential/store.ts';
 import { openStores } from './open.ts';
 import { defineProvider } from './provider.ts';

@@ -1,4 +1,4 @@
-import type { Static, TSchema } from 'typebox';
+import type { Static, TSchema } from '../schema.ts';
 import type { SecretStore } from '../credential/store.ts';
 
 /** A kind of secret source. The word in `from:` = its folder = its README. */

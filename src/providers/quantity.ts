@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../schema.ts';
 
 /** A span of time in an option: seconds as a number, or "500ms", "10s", "2m". */
 export const Seconds = Type.Union(

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../schema.ts';
 import type { Catalog, CatalogConnector } from '../catalog.ts';
 import { loadConfig, type LoadOptions, type LoadResult } from '../load.ts';
 

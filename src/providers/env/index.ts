@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../schema.ts';
 import { Secret } from '../../credential/secret.ts';
 import type { Fetched, SecretStore } from '../../credential/store.ts';
 import { SidecarError } from '../../error.ts';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../schema.ts';
 import { defineProvider } from '../provider.ts';
 import { FileStore } from './file-store.ts';
 

@@ -1,4 +1,4 @@
-import { Type, type Static } from 'typebox';
+import { Type, type Static } from '../../schema.ts';
 import type { Fetched, SecretStore } from '../../credential/store.ts';
 import { SidecarError } from '../../error.ts';
 import { defineProvider } from '../provider.ts';
