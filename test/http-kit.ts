@@ -1,4 +1,6 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { onTestFinished } from 'vitest';
 import { canary, keepArtefact } from './canary.ts';
 import { eventually, startRig, type Rig } from './rig.ts';
@@ -160,6 +162,27 @@ export async function dial(port: number, bytes?: string | Uint8Array, host = '12
   const peer = new Peer(socket, 'downstream');
   if (bytes !== undefined) peer.write(bytes);
   return peer;
+}
+
+export interface Sent {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Chunked where it is a list. */
+  readonly body?: Buffer | readonly Buffer[];
+}
+
+/** One whole exchange on a connection of its own, through node's client. */
+export async function send(port: number, { method = 'GET', headers = {}, body }: Sent = {}): Promise<{ message: IncomingMessage; body: Buffer }> {
+  const length = Buffer.isBuffer(body) ? { 'content-length': String(body.length) } : {};
+  const request = httpRequest({ port, host: '127.0.0.1', method, agent: false, headers: { ...length, ...headers } });
+  if (body === undefined) request.end();
+  else Readable.from(Buffer.isBuffer(body) ? [body] : body).pipe(request);
+  const message = await new Promise<IncomingMessage>((resolve, reject) => request.once('response', resolve).once('error', reject));
+  const chunks: Buffer[] = [];
+  for await (const chunk of message) chunks.push(chunk as Buffer);
+  const whole = Buffer.concat(chunks);
+  if (whole.length < 1e6) keepArtefact('downstream', whole);
+  return { message, body: whole };
 }
 
 export interface RawUpstream {

@@ -5,7 +5,7 @@ import { openLog, type Log } from '../telemetry/log.ts';
 import { defineCommand, type Io } from './command.ts';
 import { configFile, FILE_OPTION } from './config-file.ts';
 import { EXIT } from './exit.ts';
-import { watchFile } from './watch.ts';
+import { contentOf, watchFile } from './watch.ts';
 
 export const command = defineCommand({
   name: 'start',
@@ -24,23 +24,59 @@ export const command = defineCommand({
 });
 
 /**
- * SIGTERM, SIGINT, SIGQUIT and `secretless stop` drain; the second of them ends at once. SIGHUP and SIGUSR1 reload
- * (SIGUSR1 as CyberArk's broker; having a handler also keeps Node from opening its inspector).
+ * SIGTERM, SIGINT, SIGQUIT and `secretless stop` drain; a signal after any of them ends at once. SIGHUP and SIGUSR1
+ * reload (SIGUSR1 as CyberArk's broker; having a handler also keeps Node from opening its inspector). All are hooked
+ * before the start, since the default of each is to kill: what they ask for is done once everything is open.
  */
 async function run(file: string, watch: boolean, log: Log, io: Io): Promise<number> {
-  let stop!: () => void;
-  const stopped = new Promise<void>((resolve) => (stop = resolve));
   surviveNothingUnexpected(log);
-  const sidecar = await startSidecar({ file, env: io.env, log, onStopRequested: () => stop() });
-  const unhook = hookSignals(sidecar, () => stop());
-  const unwatch = watch
-    ? watchFile(
-        file,
-        () => reload(sidecar),
-        (error) => log.error({ error }, 'the configuration is no longer watched'),
-      )
-    : () => undefined;
-  io.signal?.addEventListener('abort', () => stop(), { once: true });
+  const end = new Ending();
+  let sidecar: Sidecar | undefined;
+  let reloadWanted = false;
+  const changed = (): void => {
+    if (sidecar === undefined) reloadWanted = true;
+    else reload(sidecar);
+  };
+  const unhook = hookSignals(end, changed);
+  io.signal?.addEventListener('abort', () => end.begin(), { once: true });
+  const loaded = contentOf(file);
+  let unwatch = (): void => undefined;
+  try {
+    sidecar = await startSidecar({ file, env: io.env, log, onStopRequested: () => end.begin() });
+    sayReady(sidecar, file, log);
+    if (reloadWanted) reload(sidecar);
+    if (watch) {
+      unwatch = watchFile(file, loaded, changed, (error) => log.error({ error }, 'the configuration is not watched'));
+    }
+    await end.begun;
+    unwatch();
+    await sidecar.drain();
+    return EXIT.ok;
+  } finally {
+    unhook();
+  }
+}
+
+/** Whether the end was asked for, by whomever. */
+class Ending {
+  readonly begun: Promise<void>;
+  #resolve!: () => void;
+  #isBegun = false;
+
+  constructor() {
+    this.begun = new Promise((resolve) => (this.#resolve = resolve));
+  }
+
+  /** False where it had begun already. */
+  begin(): boolean {
+    const first = !this.#isBegun;
+    this.#isBegun = true;
+    this.#resolve();
+    return first;
+  }
+}
+
+function sayReady(sidecar: Sidecar, file: string, log: Log): void {
   const { listeners, telemetry, services } = sidecar.status();
   log.info(
     {
@@ -51,11 +87,6 @@ async function run(file: string, watch: boolean, log: Log, io: Io): Promise<numb
     },
     'ready',
   );
-  await stopped;
-  unwatch();
-  await sidecar.drain();
-  unhook();
-  return EXIT.ok;
 }
 
 /** Failures are logged by the sidecar; the old configuration runs on. */
@@ -63,21 +94,19 @@ function reload(sidecar: Sidecar): void {
   sidecar.reload().catch(() => undefined);
 }
 
-function hookSignals(sidecar: Sidecar, stop: () => void): () => void {
-  let stopping = false;
-  const end = (signal: NodeJS.Signals): void => {
-    if (stopping) process.exit(SIGNAL_EXIT[signal] ?? EXIT.internal);
-    stopping = true;
-    stop();
+function hookSignals(end: Ending, again: () => void): () => void {
+  const stop = (signal: NodeJS.Signals): void => {
+    if (!end.begin()) process.exit(SIGNAL_EXIT[signal] ?? EXIT.internal);
   };
-  const again = (): void => reload(sidecar);
-  const ends = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
-  const reloads = ['SIGHUP', 'SIGUSR1'] as const;
-  for (const signal of ends) process.on(signal, end);
-  for (const signal of reloads) process.on(signal, again);
+  const hooks = [
+    ...(['SIGTERM', 'SIGINT', 'SIGQUIT'] as const).map((signal) => [signal, stop] as const),
+    ...(['SIGHUP', 'SIGUSR1'] as const).map((signal) => [signal, again] as const),
+    // Means nothing here; its default is to kill.
+    ['SIGUSR2', () => undefined] as const,
+  ];
+  for (const [signal, hook] of hooks) process.on(signal, hook);
   return () => {
-    for (const signal of ends) process.off(signal, end);
-    for (const signal of reloads) process.off(signal, again);
+    for (const [signal, hook] of hooks) process.off(signal, hook);
   };
 }
 

@@ -16,6 +16,8 @@ export class RequestBody extends Readable {
     super({ highWaterMark: 64 * 1024 });
     this.#message = message;
     this.#bytesMax = bytesMax;
+    // Whoever reads hears of errors; while nobody does yet, one must not end the process.
+    this.on('error', () => undefined);
     message.on('data', this.#onChunk);
     message.once('end', this.#onEnd);
     message.once('close', this.#onClose);

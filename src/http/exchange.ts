@@ -8,7 +8,7 @@ import { outcomeOf } from '../telemetry/metrics.ts';
 import { decide, endedEvent, lend, recordRefusal, refusalEvent, unplacedEvent, useEvent } from './admit.ts';
 import type { HttpContext, HttpRoutes } from './binding.ts';
 import type { Downstream, UpstreamControl, UpstreamListener } from './engine.ts';
-import { endToEndRequest, endToEndResponse } from './hop-by-hop.ts';
+import { endToEndRequest, endToEndResponse, endToEndTrailers } from './hop-by-hop.ts';
 import { place, type Placement } from './place.ts';
 import { problemResponse } from './problem.ts';
 
@@ -99,6 +99,8 @@ class Exchange implements UpstreamListener {
 
   #refuseLargeBody(bytesMax: number | undefined): void {
     const { contentLength } = this.#downstream;
+    // Beyond 2^53 a length would be sent on rounded, and frame another body than it announced.
+    if (contentLength !== undefined && !Number.isSafeInteger(contentLength)) throw new SidecarError('body-too-large');
     if (bytesMax !== undefined && contentLength !== undefined && contentLength > bytesMax) {
       throw new SidecarError('body-too-large');
     }
@@ -184,20 +186,23 @@ class Exchange implements UpstreamListener {
     const { source } = this.#placement!.binding;
     const refused = this.#control!;
     source.forget(stale.version);
+    // Where no other credential is to be had, the refusal is the answer.
+    const fresh = await source.lease(this.#grant!, this.#abort.signal).catch(() => undefined);
+    fresh?.release();
+    if (this.#ended) return;
     try {
-      const fresh = await source.lease(this.#grant!, this.#abort.signal);
-      fresh.release();
-      if (fresh.version !== stale.version) {
-        this.#attempt += 1;
-        refused.abort();
-        await this.#send();
+      if (fresh === undefined || fresh.version === stale.version) {
+        this.#pass(response);
+        refused.resume();
         return;
       }
+      this.#attempt += 1;
+      refused.abort();
+      await this.#send();
     } catch (thrown) {
-      if (this.#lease !== stale) return this.#fail(asSidecarError(thrown));
+      refused.abort();
+      this.#fail(asSidecarError(thrown));
     }
-    this.#pass(response);
-    refused.resume();
   }
 
   chunk(chunk: Uint8Array): void {
@@ -207,7 +212,7 @@ class Exchange implements UpstreamListener {
   }
 
   end(trailers: readonly string[]): void {
-    this.#downstream.end(trailers);
+    this.#downstream.end(endToEndTrailers(trailers));
     this.#finish(undefined);
   }
 
@@ -227,13 +232,20 @@ class Exchange implements UpstreamListener {
     if (this.#downstream.started) {
       this.#downstream.abort();
     } else if (!this.#downstream.gone) {
-      const answer = this.#answer(error);
-      this.#downstream.start(answer);
-      if (this.#downstream.head.method !== 'HEAD') this.#downstream.write(answer.body);
-      this.#downstream.end();
-      this.#status = answer.status;
+      try {
+        this.#refuse(this.#answer(error));
+      } catch {
+        this.#downstream.abort();
+      }
     }
     this.#finish(error);
+  }
+
+  #refuse(answer: ResponseHead & { readonly body: Uint8Array }): void {
+    this.#downstream.start(answer);
+    if (this.#downstream.head.method !== 'HEAD') this.#downstream.write(answer.body);
+    this.#downstream.end();
+    this.#status = answer.status;
   }
 
   #answer(error: SidecarError): ResponseHead & { readonly body: Uint8Array } {

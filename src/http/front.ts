@@ -28,16 +28,23 @@ export interface HttpHandler {
   leave(): void;
 }
 
+/** What a connection may rest beyond `idleSeconds`, so that the exchange on it ends first, with its reason. */
+const IDLE_GRACE_MS = 1_000;
 /** How often node looks for connections over their time; its default of 30 s lets slow clients live that long. */
 const CHECK_INTERVAL_MS = 500;
 /** Exchanges that one connection may have waiting. */
 const PIPELINED_MAX = 32;
+
+/** Milliseconds that what is sent behind a refused head is still read and thrown away. */
+const LINGER_MS: Partial<Record<ErrorCode, number>> = { 'headers-too-large': 500, 'request-malformed': 500, 'connect-refused': 500 };
 
 interface Connection {
   readonly id: string;
   readonly begun: number;
   exchanges: number;
   running: number;
+  /** True once a request was refused here, after which nobody can be sure where the next one begins. */
+  ended: boolean;
   bytesUp: number;
   bytesDown: number;
 }
@@ -50,6 +57,8 @@ export class HttpFront {
   readonly #address: string;
   readonly #connections = new WeakMap<Duplex, Connection>();
   readonly #current: () => HttpHandler;
+  /** Had a last answer of ours, outside any exchange. */
+  readonly #answered = new WeakSet<Duplex>();
   #draining = false;
 
   constructor(address: string, limits: HttpFrontLimits, current: () => HttpHandler) {
@@ -57,7 +66,8 @@ export class HttpFront {
     this.#current = current;
     this.#server = new HttpServer({
       insecureHTTPParser: false,
-      requireHostHeader: true,
+      // Asked for in `#exchange`, where the refusal is a problem document as all others.
+      requireHostHeader: false,
       maxHeaderSize: limits.headerBytes,
       connectionsCheckingInterval: Math.min(CHECK_INTERVAL_MS, limits.headerSeconds * 250),
       shouldUpgradeCallback: isWebsocketUpgrade,
@@ -69,7 +79,7 @@ export class HttpFront {
     this.#server.on('checkContinue', (request, response) => this.#exchange(request, response, true));
     this.#server.on('checkExpectation', (request, response) => this.#refuse(request, response, 'expectation-refused'));
     this.#server.on('upgrade', (message, socket, rest) => this.#upgrade(message, socket, rest));
-    this.#server.on('connect', (_message, socket) => this.#answerRaw(socket, 'connect-refused'));
+    this.#server.on('connect', (_message, socket) => this.#refuseConnect(socket));
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#clientError(error, socket));
     // The server never listens itself; this starts the checks of headersTimeout and requestTimeout.
     this.#server.emit('listening');
@@ -80,7 +90,7 @@ export class HttpFront {
     this.#server.headersTimeout = limits.headerSeconds * 1000;
     this.#server.requestTimeout = limits.requestSeconds * 1000;
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000;
-    this.#server.timeout = limits.idleSeconds * 1000;
+    this.#server.timeout = limits.idleSeconds * 1000 + IDLE_GRACE_MS;
   }
 
   /** Takes over a socket whose first bytes are there to be read. */
@@ -90,6 +100,7 @@ export class HttpFront {
       begun: performance.now(),
       exchanges: 0,
       running: 0,
+      ended: false,
       bytesUp: 0,
       bytesDown: 0,
     };
@@ -119,11 +130,19 @@ export class HttpFront {
 
   #exchange(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     const connection = this.#connections.get(request.socket)!;
+    // RFC 9112 section 9.6: what comes behind the last request of a connection is not processed.
+    if (connection.ended) return;
     if (connection.running >= PIPELINED_MAX) {
       request.socket.destroy();
       return;
     }
-    if (this.#draining) response.shouldKeepAlive = false;
+    // Of what came behind an upgrade that is ignored, node's parser loses what is no part of the body.
+    if (this.#draining || request.headers.upgrade !== undefined) response.shouldKeepAlive = false;
+    const refusal = headProblem(request);
+    if (refusal !== undefined) {
+      this.#refuse(request, response, refusal);
+      return;
+    }
     const downstream = new NodeDownstream(request, response, expectsContinue);
     this.#run(connection, (handler, id) => serveExchange(handler.context, handler.routes, downstream, id));
   }
@@ -131,6 +150,11 @@ export class HttpFront {
   #upgrade(message: IncomingMessage, socket: Duplex, rest: Buffer): void {
     const connection = this.#connections.get(socket)!;
     socket.on('error', () => socket.destroy());
+    // Its answer would overtake those that are owed for the requests before it.
+    if (connection.running > 0) {
+      socket.destroy();
+      return;
+    }
     this.#run(connection, (handler, id) => serveUpgrade(handler.context, handler.routes, { message, socket, rest, id }));
   }
 
@@ -148,8 +172,17 @@ export class HttpFront {
     });
   }
 
+  #refuseConnect(socket: Duplex): void {
+    // As for an upgrade: no answer may overtake another.
+    if ((this.#connections.get(socket)?.running ?? 0) > 0) socket.destroy();
+    else this.#answerRaw(socket, 'connect-refused');
+  }
+
   #refuse(request: IncomingMessage, response: ServerResponse, code: ErrorCode): void {
-    const { status, headers, body } = problemResponse(new SidecarError(code), this.#connections.get(request.socket)!.id);
+    const connection = this.#connections.get(request.socket)!;
+    if (connection.ended) return;
+    connection.ended = true;
+    const { status, headers, body } = problemResponse(new SidecarError(code), connection.id);
     response.shouldKeepAlive = false;
     response.writeHead(status, [...headers]).end(body);
   }
@@ -168,6 +201,8 @@ export class HttpFront {
   }
 
   #clientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    // node reports the same fault again for each packet that follows.
+    if (this.#answered.has(socket)) return;
     const connection = this.#connections.get(socket);
     const code = clientErrorCode(error.code);
     // Once an answer is on its way, another one on the same connection would be read as its continuation.
@@ -181,9 +216,32 @@ export class HttpFront {
 
   #answerRaw(socket: Duplex, code: ErrorCode): void {
     const id = this.#connections.get(socket)?.id ?? randomBytes(8).toString('hex');
-    if (socket.writable) socket.end(problemText(new SidecarError(code), id), () => socket.destroy());
-    else socket.destroy();
+    if (!socket.writable) {
+      socket.destroy();
+      return;
+    }
+    this.#answered.add(socket);
+    const linger = LINGER_MS[code] ?? 0;
+    socket.end(problemText(new SidecarError(code), id), () => {
+      if (linger === 0) socket.destroy();
+    });
+    if (linger === 0) return;
+    // Reading on for a moment keeps the reset for unread bytes from overtaking the answer.
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), linger);
+    socket.once('close', () => clearTimeout(timer));
   }
+}
+
+/**
+ * Heads that node's parser takes and another reader may frame or route otherwise: HTTP/1.1 without Host (RFC 9112
+ * section 3.2), HTTP/1.0 with Transfer-Encoding, any coding besides one `chunked` (section 6.1).
+ */
+function headProblem({ headers, httpVersionMinor }: IncomingMessage): ErrorCode | undefined {
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 'header-refused';
+  if (httpVersionMinor === 0) return coding === undefined ? undefined : 'request-malformed';
+  return headers.host === undefined ? 'request-malformed' : undefined;
 }
 
 function clientErrorCode(code = ''): ErrorCode | undefined {

@@ -44,6 +44,9 @@ export function endToEndRequest(headers: readonly string[]): string[] {
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at]!;
     const lower = name.toLowerCase();
+    if (lower === 'transfer-encoding' && !isChunked(headers[at + 1]!)) {
+      throw new SidecarError('header-refused', { detail: 'a transfer coding besides chunked' });
+    }
     if (REQUEST_DROPPED.has(lower) || named?.has(lower)) continue;
     if (lower.includes('_') && FRAMING.has(foldName(lower))) {
       throw new SidecarError('header-refused', { detail: `framing field spelled ${JSON.stringify(name)}` });
@@ -53,16 +56,48 @@ export function endToEndRequest(headers: readonly string[]): string[] {
   return kept;
 }
 
-/** Response fields that travel end to end; the engine writes the framing of the downstream connection itself. */
+/**
+ * Response fields that travel end to end; the engine writes the framing of the downstream connection itself.
+ * Errors: `upstream-protocol`.
+ */
 export function endToEndResponse(headers: readonly string[]): string[] {
   const named = namedByConnection(headers);
   const kept: string[] = [];
   for (let at = 0; at < headers.length; at += 2) {
     const lower = headers[at]!.toLowerCase();
+    if (lower === 'transfer-encoding' && !isChunked(headers[at + 1]!)) {
+      throw new SidecarError('upstream-protocol', { detail: 'a transfer coding besides chunked' });
+    }
     if (RESPONSE_DROPPED.has(lower) || named?.has(lower)) continue;
     kept.push(headers[at]!, headers[at + 1]!);
   }
   return kept;
+}
+
+/** Fields that a trailer section may not have (RFC 9110 section 6.5.1): they frame, route or describe the message. */
+const TRAILER_DROPPED: ReadonlySet<string> = new Set([
+  ...RESPONSE_DROPPED,
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'host',
+  'set-cookie',
+  'trailer',
+]);
+
+/** Trailer fields that travel end to end. */
+export function endToEndTrailers(trailers: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let at = 0; at < trailers.length; at += 2) {
+    if (!TRAILER_DROPPED.has(trailers[at]!.toLowerCase())) kept.push(trailers[at]!, trailers[at + 1]!);
+  }
+  return kept;
+}
+
+/** Any other coding would have to be undone here, since the field that names it is not forwarded (RFC 9112 section 6.1). */
+function isChunked(value: string): boolean {
+  return value.trim().toLowerCase() === 'chunked';
 }
 
 /** Fields that every message needs and that a `Connection` option may not remove (RFC 9110 section 7.6.1). */

@@ -1,6 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
-import type { RequestHead, ResponseHead } from '../connector/head.ts';
+import { headerValues, type RequestHead, type ResponseHead } from '../connector/head.ts';
 import { RequestBody } from './body.ts';
 import type { Downstream } from './engine.ts';
 
@@ -62,13 +62,23 @@ export class NodeDownstream implements Downstream {
   start(head: ResponseHead): void {
     // An answer to an upload that is still arriving: the connection cannot carry another exchange.
     if (this.#unread) this.#response.shouldKeepAlive = false;
-    // A flat list keeps order, case and repeated fields.
-    if (head.reason === '') this.#response.writeHead(head.status, [...head.headers]);
-    else this.#response.writeHead(head.status, head.reason, [...head.headers]);
+    // The phrase is always given: node would keep one from an attempt that failed. A flat list keeps order, case and
+    // repeated fields.
+    const reason = head.reason === '' ? (STATUS_CODES[head.status] ?? 'Unknown') : head.reason;
+    this.#response.writeHead(head.status, reason, this.#fieldsOf(head));
     // The head goes out with the first bytes of the body, or alone at once where none came with it (event streams).
     process.nextTick(() => {
       if (!this.#wrote && !this.#response.writableEnded && !this.gone) this.#response.flushHeaders();
     });
+  }
+
+  /** Announced trailers need chunks; where none are sent node refuses the field. */
+  #fieldsOf({ status, headers }: ResponseHead): string[] {
+    const announced = headerValues(headers, 'trailer').length > 0;
+    if (!announced) return [...headers];
+    const bodiless = this.head.method === 'HEAD' || status === 204 || status === 304;
+    const chunked = this.version === '1.1' && !bodiless && headerValues(headers, 'content-length').length === 0;
+    return chunked ? [...headers] : headers.filter((_, at) => headers[at - (at % 2)]!.toLowerCase() !== 'trailer');
   }
 
   write(chunk: Uint8Array): boolean {
@@ -92,7 +102,11 @@ export class NodeDownstream implements Downstream {
   }
 
   abort(): void {
-    this.#request.socket.destroy();
+    const { socket } = this.#request;
+    // To an HTTP/1.0 client the end of the connection may be the end of the body: only a reset shows the cut.
+    // A Unix socket knows no reset.
+    if (this.version === '1.0' && socket.remoteAddress !== undefined) socket.resetAndDestroy();
+    else socket.destroy();
   }
 
   onGone(listener: () => void): void {

@@ -1,7 +1,9 @@
-import { Pool, errors, type Dispatcher } from 'undici';
+import { Readable } from 'node:stream';
+import type { Dispatcher, Pool as UndiciPool } from 'undici';
 import { formatOrigin, type Origin } from '../connector/origin.ts';
 import { SidecarError, type ErrorCode } from '../error.ts';
 import type { UpstreamListener, UpstreamPool, UpstreamRequest } from './engine.ts';
+import { errors, Pool } from './undici.ts';
 
 export interface UndiciPoolOptions {
   readonly origin: Origin;
@@ -54,7 +56,7 @@ export function openUndiciPool(options: UndiciPoolOptions): UpstreamPool {
   };
 }
 
-function dispatch(pool: Pool, request: UpstreamRequest, listener: UpstreamListener): void {
+function dispatch(pool: UndiciPool, request: UpstreamRequest, listener: UpstreamListener): void {
   const { head, body, contentLength } = request;
   const headers = [...head.headers];
   if (contentLength !== undefined) headers.push('content-length', String(contentLength));
@@ -76,7 +78,9 @@ class UpstreamHandler implements Dispatcher.DispatchHandler {
   readonly #request: UpstreamRequest;
   readonly #listener: UpstreamListener;
   readonly #streamed: boolean;
+  #controller: Dispatcher.DispatchController | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #answered = false;
 
   constructor(request: UpstreamRequest, listener: UpstreamListener, streamed: boolean) {
     this.#request = request;
@@ -87,7 +91,9 @@ class UpstreamHandler implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     const abort = (): void => controller.abort(new SidecarError('upstream-closed', { detail: 'given up by the downstream' }));
     this.#listener.started({ pause: () => controller.pause(), resume: () => controller.resume(), abort });
-    if (this.#streamed) this.#arm(controller, this.#request.idleSeconds);
+    if (!this.#streamed) return;
+    this.#controller = controller;
+    this.#arm(this.#request.idleSeconds, () => this.#stalled());
   }
 
   onBodySent(): void {
@@ -95,15 +101,14 @@ class UpstreamHandler implements Dispatcher.DispatchHandler {
   }
 
   onRequestSent(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    if (this.#streamed && !this.#answered) this.#arm(this.#request.headersSeconds, () => 'upstream-timeout');
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _: unknown, reason?: string): void {
     // Interim responses other than 100 (which undici keeps) have no place to go once the final head is awaited.
     if (status < 200) return;
-    this.onRequestSent();
-    this.#listener.head({ status, reason: reason ?? '', headers: flat(controller.rawHeaders as Buffer[]) });
+    this.#disarm();
+    this.#listener.head({ status, reason: phrase(reason), headers: flat(controller.rawHeaders as Buffer[]) });
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -111,18 +116,35 @@ class UpstreamHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
-    this.onRequestSent();
+    this.#disarm();
     this.#listener.end(flat((controller.rawTrailers ?? []) as Buffer[]));
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.onRequestSent();
+    this.#disarm();
     this.#listener.error(upstreamError(error));
   }
 
-  #arm(controller: Dispatcher.DispatchController, seconds: number): void {
-    this.#timer = setTimeout(() => controller.abort(new SidecarError('upstream-timeout')), seconds * 1000);
+  /** Who let an upload stand still: bytes that wait here are the upstream's to take. */
+  #stalled(): ErrorCode {
+    const { body } = this.#request;
+    return body instanceof Readable && body.readableLength === 0 ? 'request-timeout' : 'upstream-timeout';
   }
+
+  #arm(seconds: number, code: () => ErrorCode): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#controller?.abort(new SidecarError(code())), seconds * 1000);
+  }
+
+  #disarm(): void {
+    this.#answered = true;
+    clearTimeout(this.#timer);
+  }
+}
+
+/** undici reads the reason phrase as UTF-8; on the wire it goes byte for byte, as header values do. */
+function phrase(reason = ''): string {
+  return Buffer.from(reason, 'utf8').toString('latin1');
 }
 
 function flat(raw: readonly Buffer[]): string[] {

@@ -1,9 +1,9 @@
-import { STATUS_CODES, type IncomingMessage } from 'node:http';
+import { STATUS_CODES, type ClientRequest, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createProxyServer } from 'http-proxy-3';
+import type { ProxyServer } from 'http-proxy-3';
 import { headerValues, type RequestHead } from '../connector/head.ts';
-import { formatAuthority } from '../connector/origin.ts';
+import { formatAuthority, type Origin } from '../connector/origin.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
 import { outcomeOf } from '../telemetry/metrics.ts';
 import { decide, endedEvent, lend, recordRefusal, refusalEvent, useEvent } from './admit.ts';
@@ -12,7 +12,7 @@ import type { ExchangeEnd } from './exchange.ts';
 import { endToEndRequest } from './hop-by-hop.ts';
 import { place, type Placement } from './place.ts';
 import { problemResponse } from './problem.ts';
-import { upstreamError } from './undici-upstream.ts';
+import { upstreamError, type UpstreamTls } from './undici-upstream.ts';
 
 /** A websocket handshake (RFC 6455 section 4.1). Any other Upgrade is ignored, as RFC 9110 section 7.8 allows. */
 export function isWebsocketUpgrade(request: IncomingMessage): boolean {
@@ -40,7 +40,9 @@ export async function serveUpgrade(context: HttpContext, routes: HttpRoutes, req
     placement = { ...placed, head: { ...placed.head, headers: endToEndRequest(placed.head.headers) } };
     const head = await authenticated(context, placement, request);
     const sent = performance.now();
-    const end = await join(placement, head, request);
+    // Loaded by the first websocket: most sidecars never carry one, and start sooner without it.
+    const { createProxyServer } = await import('http-proxy-3');
+    const end = await join(createProxyServer({}), placement, head, request);
     placement.binding.metrics.ended(end.error === undefined ? 'ok' : outcomeOf(end.error), (performance.now() - sent) / 1000, (sent - begun) / 1000);
     const ms = Math.round(performance.now() - begun);
     context.ledger.note(endedEvent(placement, id, { ...end, ms, error: end.error }));
@@ -84,60 +86,142 @@ interface UpgradeEnd extends ExchangeEnd {
   readonly error?: SidecarError;
 }
 
-function join(placement: Placement, head: RequestHead, { message, socket, rest, id }: UpgradeRequest): Promise<UpgradeEnd> {
+/** What became of an upgrade, told once the downstream socket is closed. */
+class Upgrade {
+  readonly #socket: Socket;
+  readonly #id: string;
+  readonly #before: { readonly up: number; readonly down: number };
+  #status = 502;
+  #error: SidecarError | undefined;
+
+  constructor(socket: Socket, id: string) {
+    this.#socket = socket;
+    this.#id = id;
+    this.#before = { up: socket.bytesRead, down: socket.bytesWritten };
+  }
+
+  get end(): UpgradeEnd {
+    const bytesUp = this.#socket.bytesRead - this.#before.up;
+    const bytesDown = this.#socket.bytesWritten - this.#before.down;
+    return { bytesUp, bytesDown, status: this.#status, ...(this.#error === undefined ? {} : { error: this.#error }) };
+  }
+
+  get answered(): boolean {
+    return this.#status !== 502 || this.#error !== undefined;
+  }
+
+  answer(status: number): void {
+    this.#status = status;
+  }
+
+  /** Answers with a problem, or cuts an answer that is under way. */
+  fail(error: SidecarError): void {
+    if (this.answered) {
+      this.#error ??= this.#status === 101 ? undefined : error;
+      this.#socket.destroy();
+      return;
+    }
+    this.#error = error;
+    this.#status = error.status;
+    refuse(this.#socket, error, this.#id);
+  }
+}
+
+function join(
+  proxy: ProxyServer,
+  placement: Placement,
+  head: RequestHead,
+  { message, socket, rest, id }: UpgradeRequest,
+): Promise<UpgradeEnd> {
   const { binding, origin } = placement;
-  const counted = socket as Socket;
-  const before = { up: counted.bytesRead, down: counted.bytesWritten };
+  const upgrade = new Upgrade(socket as Socket, id);
+  if (socket.destroyed) {
+    return Promise.reject(new SidecarError('request-malformed', { detail: 'the downstream went away' }));
+  }
   return new Promise((resolve) => {
-    let status = 502;
-    let error: SidecarError | undefined;
-    const proxy = createProxyServer({});
-    const unanswered = setTimeout(
-      () => socket.destroy(new SidecarError('upstream-timeout')),
-      (binding.connectSeconds + binding.headersSeconds) * 1000,
-    );
-    proxy.on('open', () => {
-      status = 101;
+    let request: ClientRequest | undefined;
+    const answerMs = (binding.connectSeconds + binding.headersSeconds) * 1000;
+    const unanswered = setTimeout(() => {
+      upgrade.fail(new SidecarError('upstream-timeout'));
+      request?.destroy();
+    }, answerMs);
+    const answered = (status: number): void => {
+      upgrade.answer(status);
       clearTimeout(unanswered);
-      counted.setTimeout(binding.idleSeconds * 1000, () => socket.destroy());
+      (socket as Socket).setTimeout(binding.idleSeconds * 1000, () => socket.destroy());
+    };
+    proxy.on('proxyReqWs', (proxyReq) => {
+      request = proxyReq;
+      proxyReq.on('response', (response) => {
+        answered(response.statusCode!);
+        relayRefusal(response, socket, () => upgrade.fail(new SidecarError('upstream-closed')));
+      });
+    });
+    let joined: Socket | undefined;
+    proxy.on('open', (proxySocket) => {
+      joined = proxySocket;
+      answered(101);
     });
     socket.once('close', () => {
       clearTimeout(unanswered);
-      const bytes = { bytesUp: counted.bytesRead - before.up, bytesDown: counted.bytesWritten - before.down };
-      resolve({ ...bytes, status, ...(error === undefined ? {} : { error }) });
+      if (joined === undefined) request?.destroy();
+      else leave(joined, binding.idleSeconds);
+      resolve(upgrade.end);
     });
-    const request = {
-      method: 'GET',
-      url: head.target,
-      headers: upgradeHeaders(head, origin),
-      httpVersion: message.httpVersion,
-      httpVersionMajor: 1,
-    } as unknown as IncomingMessage;
-    const { tls } = binding;
+    const options = { toProxy: true, prependPath: false, secure: true, connectTimeout: binding.connectSeconds * 1000 };
     proxy.ws(
-      request,
-      counted,
+      upgradeRequest(message, head, origin),
+      socket as Socket,
       rest,
-      {
-        target: { protocol: `${origin.scheme}:`, host: origin.host, hostname: origin.host, port: origin.port },
-        toProxy: true,
-        prependPath: false,
-        secure: true,
-        connectTimeout: binding.connectSeconds * 1000,
-        ssl: { ...tls, ...(tls.certificate === undefined ? {} : { cert: tls.certificate }) },
-      },
-      (thrown: Error) => {
-        if (status === 101) return;
-        error = upstreamError(thrown);
-        status = error.status;
-        if (!socket.destroyed) socket.write(problemText(error, id));
-      },
+      { ...options, ...upgradeTarget(origin, binding.tls) },
+      (thrown: Error) => upgrade.fail(upstreamError(thrown)),
     );
   });
 }
 
+/** Lets what was written go out, then closes, whether the upstream does or not. */
+function leave(joined: Socket, idleSeconds: number): void {
+  joined.setTimeout(idleSeconds * 1000, () => joined.destroy());
+  joined.destroySoon();
+}
+
+/** http-proxy-3 copies an answer that is no 101 without regard to the reader's pace and to a body that ends early. */
+function relayRefusal(response: IncomingMessage, socket: Duplex, cut: () => void): void {
+  response.on('data', () => {
+    if (!socket.writableNeedDrain) return;
+    response.pause();
+    socket.once('drain', () => response.resume());
+  });
+  response.once('close', () => {
+    if (!response.complete) cut();
+  });
+}
+
+function upgradeRequest(message: IncomingMessage, head: RequestHead, origin: Origin): IncomingMessage {
+  return {
+    method: 'GET',
+    url: head.target,
+    headers: upgradeHeaders(head, origin),
+    httpVersion: message.httpVersion,
+    httpVersionMajor: 1,
+  } as unknown as IncomingMessage;
+}
+
+/** http-proxy-3 takes certificates from the target and the name to verify from `ssl`. */
+function upgradeTarget(origin: Origin, { ca, certificate, key, servername }: UpstreamTls) {
+  const pem = {
+    ...(ca === undefined ? {} : { ca }),
+    ...(certificate === undefined ? {} : { cert: certificate }),
+    ...(key === undefined ? {} : { key }),
+  };
+  return {
+    target: { protocol: `${origin.scheme}:`, host: origin.host, hostname: origin.host, port: origin.port, ...pem },
+    ssl: servername === undefined ? {} : { servername },
+  };
+}
+
 /** Header object for node's client: one key per field, repeated fields as lists. */
-function upgradeHeaders(head: RequestHead, origin: Placement['origin']): Record<string, string | string[]> {
+function upgradeHeaders(head: RequestHead, origin: Origin): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
   for (let at = 0; at < head.headers.length; at += 2) {
     const name = head.headers[at]!.toLowerCase();

@@ -47,6 +47,7 @@ export class Sidecar {
   #loadedAt = new Date();
   #telemetry: TelemetryServer | undefined;
   #control: Control | undefined;
+  #opened = false;
   #reloading: Promise<void> = Promise.resolve();
   #draining: Promise<void> | undefined;
 
@@ -76,7 +77,10 @@ export class Sidecar {
     let sidecar: Sidecar | undefined;
     try {
       sidecar = new Sidecar(options, ledger, rates, await openGeneration(options, config, ledger, rates));
-      await sidecar.#open(config);
+      const opening = sidecar.#open(config);
+      // The control socket answers before the listeners do: a reload that it takes in between waits its turn.
+      sidecar.#reloading = opening.catch(() => undefined);
+      await opening;
       return sidecar;
     } catch (thrown) {
       if (sidecar !== undefined) await sidecar.#closeAll();
@@ -100,6 +104,7 @@ export class Sidecar {
       if (address.kind === 'unix') await prepareSocketPath(address.path);
       this.#telemetry = await openTelemetryServer({ address, metrics, status: () => this.health(), log });
     }
+    this.#opened = true;
   }
 
   /**
@@ -170,6 +175,7 @@ export class Sidecar {
   health(): HealthStatus {
     const reasons: string[] = [];
     const { ok, reason } = this.#ledger.health;
+    if (!this.#opened) reasons.push('starting');
     if (this.#draining !== undefined) reasons.push('draining');
     if (!ok) reasons.push(`the ledger cannot record: ${reason ?? 'unknown reason'}`);
     const deaf = this.#listeners.deaf();

@@ -1,0 +1,96 @@
+import { numberText } from '../harness/table.ts';
+import type { Bar, HttpResult } from './result.ts';
+
+type Measured = Omit<HttpResult, 'bars'>;
+
+interface Judged {
+  readonly bar: string;
+  readonly limit: number;
+  readonly unit: string;
+  readonly atLeast?: true;
+  /** Undefined: its phase did not run, or the system does not tell. */
+  readonly value: (result: Measured) => number | undefined;
+}
+
+const JUDGED: readonly Judged[] = [
+  { bar: 'CPU per request over bare http-proxy-3', limit: 0.6, unit: '×', value: cpuRatio },
+  {
+    bar: 'resident under full load',
+    limit: 160,
+    unit: 'MB',
+    value: (result) => of(result.throughput)?.residentMb?.max,
+  },
+  {
+    bar: 'added p50 at the fixed rate',
+    limit: 0.5,
+    unit: 'ms',
+    value: (result) => of(result.latency)?.addedP50?.median,
+  },
+  { bar: 'start to ready', limit: 500, unit: 'ms', value: (result) => result.start?.ready?.median },
+  { bar: 'resident, idle', limit: 90, unit: 'MB', value: (result) => result.idle?.resident },
+  { bar: 'idle connections, never used', limit: 60, unit: 'MB', value: (result) => result.idle?.silentMore },
+  { bar: 'idle connections, kept after one exchange', limit: 60, unit: 'MB', value: (result) => result.idle?.keptMore },
+  {
+    bar: 'body up, speed over bare undici',
+    limit: 0.8,
+    unit: '×',
+    atLeast: true,
+    value: (result) => speedRatio(result, 'up'),
+  },
+  {
+    bar: 'body down, speed over bare undici',
+    limit: 0.8,
+    unit: '×',
+    atLeast: true,
+    value: (result) => speedRatio(result, 'down'),
+  },
+  {
+    bar: 'body up, resident growth',
+    limit: 32,
+    unit: 'MB',
+    value: (result) => bodyOf(result, 'sidecar', 'up')?.residentMore?.max,
+  },
+  {
+    bar: 'body down, resident growth',
+    limit: 32,
+    unit: 'MB',
+    value: (result) => bodyOf(result, 'sidecar', 'down')?.residentMore?.max,
+  },
+];
+
+/** The bars, each with what was measured; `met` is missing where nothing was. */
+export function judge(result: Measured): Bar[] {
+  return JUDGED.map(({ bar, limit, unit, atLeast, value }) => {
+    const measured = value(result);
+    const met = measured === undefined ? undefined : atLeast === true ? measured >= limit : measured <= limit;
+    return {
+      bar,
+      limit: `${atLeast === true ? '≥' : '≤'} ${limit} ${unit}`,
+      measured: measured === undefined ? 'not measured' : `${numberText(measured)} ${unit}`,
+      met,
+    };
+  });
+}
+
+function of<Row extends { readonly target: string }>(
+  rows: readonly Row[] | undefined,
+  target = 'sidecar',
+): Row | undefined {
+  return rows?.find((row) => row.target === target);
+}
+
+function cpuRatio({ throughput }: Measured): number | undefined {
+  const ours = of(throughput)?.cpuMicros?.median;
+  const theirs = of(throughput, 'http-proxy-3')?.cpuMicros?.median;
+  return ours === undefined || theirs === undefined ? undefined : ours / theirs;
+}
+
+function bodyOf({ body }: Measured, target: string, way: 'up' | 'down') {
+  return body?.find((row) => row.target === target && row.way === way);
+}
+
+function speedRatio(result: Measured, way: 'up' | 'down'): number | undefined {
+  const ours = bodyOf(result, 'sidecar', way)?.mbPerSecond?.median;
+  const theirs = bodyOf(result, 'undici', way)?.mbPerSecond?.median;
+  return ours === undefined || theirs === undefined ? undefined : ours / theirs;
+}
