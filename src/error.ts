@@ -43,7 +43,6 @@ export const ERRORS = {
   'host-mismatch': entry('downstream', 421, 'the Host header disagrees with where this request goes', 'send the Host of the URL you request'),
   'request-timeout': entry('downstream', 408, 'the request did not arrive in time', 'send the whole request without pausing'),
   'expectation-refused': entry('downstream', 417, 'this expectation is not supported', 'send only `Expect: 100-continue`'),
-  'upgrade-refused': entry('downstream', 400, 'this protocol upgrade is not supported', 'upgrade to websocket, or send the request without Upgrade'),
   'body-too-large': entry('downstream', 413, 'the body is larger than this service accepts', 'send a smaller body'),
   'connections-exhausted': entry('downstream', 503, 'this listener holds as many connections as it may', 'close idle connections and try again'),
   'origin-refused': entry('downstream', 403, 'this socket is not for browsers or foreign hosts', 'call it from a local program by its own address'),

@@ -60,11 +60,13 @@ export interface RunOptions {
   readonly file: string;
   readonly env: NodeJS.ProcessEnv;
   readonly log: Log;
+  /** Called with each configuration that takes effect. */
+  readonly onConfig?: (config: Config) => void;
   readonly onStopRequested: () => void;
 }
 
 /** Starts the sidecar on a configuration file. Errors: as `Sidecar.start`. */
-export function startSidecar({ file, env, log, onStopRequested }: RunOptions): Promise<Sidecar> {
+export function startSidecar({ file, env, log, onConfig, onStopRequested }: RunOptions): Promise<Sidecar> {
   const version = productVersion();
   return Sidecar.start({
     version,
@@ -74,6 +76,7 @@ export function startSidecar({ file, env, log, onStopRequested }: RunOptions): P
     openStores: storesOf,
     log,
     metrics: openMetrics({ version }),
+    ...(onConfig === undefined ? {} : { onConfig }),
     onStopRequested,
   });
 }

@@ -1,8 +1,9 @@
 import { asSidecarError } from '../error.ts';
-import { startSidecar } from '../main.ts';
+import type { Config } from '../config/config.ts';
+import { startSidecar, type RunOptions } from '../main.ts';
 import type { Sidecar } from '../sidecar/sidecar.ts';
 import { openLog, type Log } from '../telemetry/log.ts';
-import { defineCommand, type Io } from './command.ts';
+import { defineCommand } from './command.ts';
 import { configFile, FILE_OPTION } from './config-file.ts';
 import { EXIT } from './exit.ts';
 import { contentOf, watchFile } from './watch.ts';
@@ -18,8 +19,10 @@ export const command = defineCommand({
   },
   async run(args, io) {
     const file = configFile(args.values.file, io.env);
-    const log = openLog({ level: args.values.debug === true ? 'debug' : 'info' });
-    return run(file, args.values.watch === true, log, io);
+    const debug = args.values.debug === true;
+    const log = openLog({ level: debug ? 'debug' : 'info' });
+    const onConfig = ({ telemetry }: Config): void => log.limit(debug ? 'debug' : telemetry.log.level);
+    return run({ file, env: io.env, log, onConfig }, args.values.watch === true, io.signal);
   },
 });
 
@@ -28,7 +31,8 @@ export const command = defineCommand({
  * reload (SIGUSR1 as CyberArk's broker; having a handler also keeps Node from opening its inspector). All are hooked
  * before the start, since the default of each is to kill: what they ask for is done once everything is open.
  */
-async function run(file: string, watch: boolean, log: Log, io: Io): Promise<number> {
+async function run(options: Omit<RunOptions, 'onStopRequested'>, watch: boolean, signal?: AbortSignal): Promise<number> {
+  const { file, log } = options;
   surviveNothingUnexpected(log);
   const end = new Ending();
   let sidecar: Sidecar | undefined;
@@ -38,11 +42,11 @@ async function run(file: string, watch: boolean, log: Log, io: Io): Promise<numb
     else reload(sidecar);
   };
   const unhook = hookSignals(end, changed);
-  io.signal?.addEventListener('abort', () => end.begin(), { once: true });
+  signal?.addEventListener('abort', () => end.begin(), { once: true });
   const loaded = contentOf(file);
   let unwatch = (): void => undefined;
   try {
-    sidecar = await startSidecar({ file, env: io.env, log, onStopRequested: () => end.begin() });
+    sidecar = await startSidecar({ ...options, onStopRequested: () => end.begin() });
     sayReady(sidecar, file, log);
     if (reloadWanted) reload(sidecar);
     if (watch) {

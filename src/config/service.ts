@@ -158,7 +158,10 @@ function buildConfig(
   const holder: { node: Node } = { node: own };
   const credentials = nodeAt(options.tree, [...path, 'credentials'])?.node;
   const credentialNames = credentials?.kind === 'map' ? [...credentials.entries.keys()] : [];
-  const { valid, value } = validate(holder, connector.config, base, report, { scalarsAsText: true });
+  const { valid, value } = validate(holder, connector.config, base, report, {
+    scalarsAsText: true,
+    otherKeys: kind === 'http' ? HTTP_KEYS : [],
+  });
   if (!valid) return value;
   for (const problem of connector.check?.(value as never, credentialNames) ?? []) {
     report.error([...base, ...problem.path], problem.message);

@@ -15,6 +15,8 @@ export type Loose<Value> = Value extends readonly (infer Item)[]
 export interface ValidateOptions {
   /** Unquoted scalars become text where text is asked for, as version 2 files expect of `config`. */
   readonly scalarsAsText?: boolean;
+  /** Keys of the topmost map that somebody else reads: what a typing error may have meant. */
+  readonly otherKeys?: readonly string[];
 }
 
 export interface Validated {
@@ -55,7 +57,7 @@ export function validate(
     if (validator(value)) return { valid: true, value };
     errors = withoutBranches(validator.errors ?? []);
   }
-  for (const error of errors) reportError(error, path, report, parent.node);
+  for (const error of errors) reportError(error, path, report, parent.node, options.otherKeys ?? []);
   for (const error of errors) value = prune(value, pathOf(error));
   return { valid: false, value };
 }
@@ -166,7 +168,13 @@ const TYPES: Readonly<Record<string, string>> = {
   null: 'empty',
 };
 
-function reportError(error: ErrorObject, base: Path, report: Report, root: Node): void {
+function reportError(
+  error: ErrorObject,
+  base: Path,
+  report: Report,
+  root: Node,
+  otherKeys: readonly string[],
+): void {
   const path = [...base, ...pathOf(error)];
   const schema = (error.parentSchema ?? {}) as Described;
   const params = error.params as Readonly<Record<string, unknown>>;
@@ -175,7 +183,8 @@ function reportError(error: ErrorObject, base: Path, report: Report, root: Node)
   switch (error.keyword) {
     case 'additionalProperties': {
       const key = String(path.at(-1));
-      const suggestion = nearest(key, Object.keys(schema.properties ?? {}));
+      const others = error.instancePath === '' ? otherKeys : [];
+      const suggestion = nearest(key, [...Object.keys(schema.properties ?? {}), ...others]);
       return report.error(path, `unknown key ${quote(key)}`, { on: 'key', suggestion });
     }
     case 'required':

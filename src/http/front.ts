@@ -36,7 +36,11 @@ const CHECK_INTERVAL_MS = 500;
 const PIPELINED_MAX = 32;
 
 /** Milliseconds that what is sent behind a refused head is still read and thrown away. */
-const LINGER_MS: Partial<Record<ErrorCode, number>> = { 'headers-too-large': 500, 'request-malformed': 500, 'connect-refused': 500 };
+const LINGER_MS: Partial<Record<ErrorCode, number>> = {
+  'headers-too-large': 500,
+  'request-malformed': 500,
+  'connect-refused': 500,
+};
 
 interface Connection {
   readonly id: string;
@@ -155,7 +159,9 @@ export class HttpFront {
       socket.destroy();
       return;
     }
-    this.#run(connection, (handler, id) => serveUpgrade(handler.context, handler.routes, { message, socket, rest, id }));
+    this.#run(connection, (handler, id) =>
+      serveUpgrade(handler.context, handler.routes, { message, socket, rest, id }),
+    );
   }
 
   #run(connection: Connection, serve: (handler: HttpHandler, id: string) => Promise<ExchangeEnd>): void {
@@ -210,7 +216,10 @@ export class HttpFront {
       socket.destroy();
       return;
     }
-    this.#current().context.log.info({ id: connection?.id, listener: this.#address, reason: error.code }, 'request refused');
+    this.#current().context.log.info(
+      { id: connection?.id, listener: this.#address, reason: error.code },
+      'request refused',
+    );
     this.#answerRaw(socket, code);
   }
 
@@ -237,10 +246,12 @@ export class HttpFront {
  * Heads that node's parser takes and another reader may frame or route otherwise: HTTP/1.1 without Host (RFC 9112
  * section 3.2), HTTP/1.0 with Transfer-Encoding, any coding besides one `chunked` (section 6.1).
  */
-function headProblem({ headers, httpVersionMinor }: IncomingMessage): ErrorCode | undefined {
+function headProblem({ headers, httpVersion }: IncomingMessage): ErrorCode | undefined {
   const coding = headers['transfer-encoding'];
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 'header-refused';
-  if (httpVersionMinor === 0) return coding === undefined ? undefined : 'request-malformed';
+  // node's parser takes HTTP/0.9 and 2.0 lines too.
+  if (httpVersion !== '1.0' && httpVersion !== '1.1') return 'request-malformed';
+  if (httpVersion === '1.0') return coding === undefined ? undefined : 'request-malformed';
   return headers.host === undefined ? 'request-malformed' : undefined;
 }
 

@@ -89,7 +89,8 @@ class UpstreamHandler implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    const abort = (): void => controller.abort(new SidecarError('upstream-closed', { detail: 'given up by the downstream' }));
+    const abort = (): void =>
+      controller.abort(new SidecarError('upstream-closed', { detail: 'given up by the downstream' }));
     this.#listener.started({ pause: () => controller.pause(), resume: () => controller.resume(), abort });
     if (!this.#streamed) return;
     this.#controller = controller;
@@ -149,7 +150,7 @@ function phrase(reason = ''): string {
 
 function flat(raw: readonly Buffer[]): string[] {
   const headers = new Array<string>(raw.length);
-  for (let at = 0; at < raw.length; at += 1) headers[at] = raw[at]!.toString("latin1");
+  for (let at = 0; at < raw.length; at += 1) headers[at] = raw[at]!.toString('latin1');
   return headers;
 }
 
@@ -160,9 +161,11 @@ export function upstreamError(error: Error): SidecarError {
 }
 
 function upstreamCode(error: Error): ErrorCode {
-  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError) return 'upstream-timeout';
+  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError)
+    return 'upstream-timeout';
   if (error instanceof errors.ConnectTimeoutError) return 'upstream-unreachable';
-  if (error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError) return 'upstream-protocol';
+  if (error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError)
+    return 'upstream-protocol';
   if (error instanceof errors.ResponseContentLengthMismatchError) return 'upstream-protocol';
   if (error instanceof errors.RequestContentLengthMismatchError) return 'request-malformed';
   const code = 'code' in error ? String(error.code) : '';

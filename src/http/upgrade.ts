@@ -31,7 +31,11 @@ interface UpgradeRequest {
  * Carries a websocket: same authority, policy, lease and ledger as an exchange, then http-proxy-3 joins the sockets.
  * Resolves when both are closed; never rejects.
  */
-export async function serveUpgrade(context: HttpContext, routes: HttpRoutes, request: UpgradeRequest): Promise<ExchangeEnd> {
+export async function serveUpgrade(
+  context: HttpContext,
+  routes: HttpRoutes,
+  request: UpgradeRequest,
+): Promise<ExchangeEnd> {
   const { message, socket, id } = request;
   const begun = performance.now();
   let placement: Placement | undefined;
@@ -43,10 +47,15 @@ export async function serveUpgrade(context: HttpContext, routes: HttpRoutes, req
     // Loaded by the first websocket: most sidecars never carry one, and start sooner without it.
     const { createProxyServer } = await import('http-proxy-3');
     const end = await join(createProxyServer({}), placement, head, request);
-    placement.binding.metrics.ended(end.error === undefined ? 'ok' : outcomeOf(end.error), (performance.now() - sent) / 1000, (sent - begun) / 1000);
+    placement.binding.metrics.ended(
+      end.error === undefined ? 'ok' : outcomeOf(end.error),
+      (performance.now() - sent) / 1000,
+      (sent - begun) / 1000,
+    );
     const ms = Math.round(performance.now() - begun);
     context.ledger.note(endedEvent(placement, id, { ...end, ms, error: end.error }));
-    if (end.error !== undefined) context.log.warn({ id, service: placement.binding.service, error: end.error }, 'upgrade failed');
+    if (end.error !== undefined)
+      context.log.warn({ id, service: placement.binding.service, error: end.error }, 'upgrade failed');
     return end;
   } catch (thrown) {
     const error = asSidecarError(thrown);
@@ -57,7 +66,11 @@ export async function serveUpgrade(context: HttpContext, routes: HttpRoutes, req
   }
 }
 
-async function authenticated(context: HttpContext, placement: Placement, { socket, id }: UpgradeRequest): Promise<RequestHead> {
+async function authenticated(
+  context: HttpContext,
+  placement: Placement,
+  { socket, id }: UpgradeRequest,
+): Promise<RequestHead> {
   const { binding, origin, head } = placement;
   const grant = await decide(context, placement, id);
   if (!placement.credentialed) {
@@ -158,6 +171,8 @@ function join(
       });
     });
     let joined: Socket | undefined;
+    // Without a listener of ours http-proxy-3 throws where a socket resets, and that would end the process.
+    proxy.on('error', () => undefined);
     proxy.on('open', (proxySocket) => {
       joined = proxySocket;
       answered(101);

@@ -18,7 +18,8 @@ export class Listeners {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #slots = new Map<string, Slot>();
-  readonly #leaving = new Set<Listener>();
+  /** Removed by a reload, with work still running; true where that ends in time. */
+  readonly #leaving = new Map<Listener, Promise<boolean>>();
 
   constructor(log: Log, metrics: Metrics) {
     this.#log = log;
@@ -26,7 +27,8 @@ export class Listeners {
   }
 
   get connections(): number {
-    return [...this.#slots.values()].reduce((sum, { listener }) => sum + listener.connections, 0);
+    const listeners = [...[...this.#slots.values()].map(({ listener }) => listener), ...this.#leaving.keys()];
+    return listeners.reduce((sum, { connections }) => sum + connections, 0);
   }
 
   /**
@@ -64,15 +66,15 @@ export class Listeners {
 
   /** Drains all; false where the time was over first and connections were cut. */
   async drain(seconds: number): Promise<boolean> {
-    const listeners = [...this.#slots.values()].map(({ listener }) => listener);
-    const inTime = await Promise.all(listeners.map((listener) => drainWithin(listener, seconds)));
-    return inTime.every(Boolean);
+    const staying = [...this.#slots.values()].map(({ listener }) => drainWithin(listener, seconds));
+    const leaving = [...this.#leaving].map(([listener, gone]) => goneWithin(listener, gone, seconds));
+    return (await Promise.all([...staying, ...leaving])).every(Boolean);
   }
 
   /** Cuts everything. */
   close(): void {
     for (const { listener } of this.#slots.values()) listener.close();
-    for (const listener of this.#leaving) listener.close();
+    for (const listener of this.#leaving.keys()) listener.close();
   }
 
   /** Addresses that should accept and do not. */
@@ -107,17 +109,27 @@ export class Listeners {
   }
 
   #letGo(listener: Listener, seconds: number): void {
-    this.#leaving.add(listener);
-    void drainWithin(listener, seconds).then(() => this.#leaving.delete(listener));
+    const gone = drainWithin(listener, seconds);
+    this.#leaving.set(listener, gone);
+    void gone.then(() => this.#leaving.delete(listener));
   }
 }
 
-async function drainWithin(listener: Listener, seconds: number): Promise<boolean> {
+function drainWithin(listener: Listener, seconds: number): Promise<boolean> {
+  return goneWithin(
+    listener,
+    listener.drain().then(() => true),
+    seconds,
+  );
+}
+
+/** Cuts what is left of a draining listener when the time is over; then it is false. */
+async function goneWithin(listener: Listener, gone: Promise<boolean>, seconds: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {
     timer = setTimeout(() => resolve(false), seconds * 1000);
   });
-  const inTime = await Promise.race([listener.drain().then(() => true), late]);
+  const inTime = await Promise.race([gone, late]);
   clearTimeout(timer);
   if (!inTime) listener.close();
   return inTime;

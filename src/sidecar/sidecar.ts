@@ -30,7 +30,9 @@ export interface SidecarOptions {
   readonly openStores: (providers: Config['providers']) => Stores;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Called once everything has ended after `stop` from the control socket. */
+  /** Called with each configuration that takes effect. */
+  readonly onConfig?: (config: Config) => void;
+  /** Called when the control socket is asked to stop. */
   readonly onStopRequested: () => void;
 }
 
@@ -91,6 +93,7 @@ export class Sidecar {
 
   async #open(config: Config): Promise<void> {
     const { log, metrics, version } = this.#options;
+    this.#options.onConfig?.(config);
     await this.#ledger.record({ type: 'sidecar.started', id: this.#id, version, services: config.services.length });
     this.#control = await openControl({
       path: config.control.socket,
@@ -131,6 +134,7 @@ export class Sidecar {
       this.#loadedAt = new Date();
       this.#listeners.commit(generation, added);
       void old.retire().catch((error: unknown) => log.warn({ error }, 'closing the old configuration failed'));
+      this.#options.onConfig?.(config);
       metrics.reloaded('ok');
       const services = config.services.length;
       this.#ledger.note({ type: 'config.reloaded', id: this.#id, result: 'ok', services });
@@ -222,12 +226,15 @@ function openGeneration(options: SidecarOptions, config: Config, ledger: Ledger,
 
 /** What is bound for the life of the process. */
 function refuseFixedChanges(old: Config, next: Config): void {
-  for (const key of ['ledger', 'control', 'telemetry'] as const) {
-    if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
+  const fixed = {
+    ledger: [old.ledger, next.ledger],
+    control: [old.control, next.control],
+    'telemetry.listenOn': [old.telemetry.listenOn, next.telemetry.listenOn],
+    'limits.headerBytes': [old.limits.headerBytes, next.limits.headerBytes],
+  };
+  for (const [key, [before, after]] of Object.entries(fixed)) {
+    if (JSON.stringify(before) === JSON.stringify(after)) continue;
     throw new SidecarError('config-invalid', { detail: `\`${key}\` changes only at a restart` });
-  }
-  if (old.limits.headerBytes !== next.limits.headerBytes) {
-    throw new SidecarError('config-invalid', { detail: '`limits.headerBytes` changes only at a restart' });
   }
 }
 

@@ -77,3 +77,12 @@ test('a value cannot send commands to the terminal', () => {
   log.info({ value: 'a\u001b[2J' }, '\u009b2J');
   expect(lines[0]).not.toMatch(/[\u001b\u009b]/); // eslint-disable-line no-control-regex -- escape sequences
 });
+
+test('the level can be changed while the log is open', () => {
+  const lines: string[] = [];
+  const log = openLog({ level: 'info', stream: { write: (line) => lines.push(line) } });
+  log.limit('error');
+  log.info({}, 'not written');
+  log.error({}, 'written');
+  expect(lines).toHaveLength(1);
+});

@@ -13,6 +13,8 @@ export interface Log {
   error(fields: object, message: string): void;
   /** A log that adds `fields` to each line. */
   child(fields: object): Log;
+  /** Lines below this level are no longer written. */
+  limit(level: LogLevel): void;
 }
 
 export interface LogOptions {
@@ -70,6 +72,10 @@ class PinoLog implements Log {
 
   child(fields: object): Log {
     return new PinoLog(this.#logger.child(lineFields(fields)));
+  }
+
+  limit(level: LogLevel): void {
+    this.#logger.level = level;
   }
 
   #write(level: LogLevel, fields: object, message: string): void {
