@@ -8,12 +8,80 @@ import { pathOf } from './smuggling/verdict.ts';
 
 /** Paths that one reader takes for `/admin` and another for something else. */
 function confusingPaths(): string[] {
-  const seconds = ['..', '.', '%2e%2e', '.%2e', '%2E.', '%252e%252e', '..;', '..;x=y', '%2e%2e;', '..%00', '..%2f', '..%5c', '...', '%c0%ae%c0%ae', '..%20', '..\\'];
-  const slashes = ['/', '//', '%2f', '%2F', '%252f', '\\', '%5c', '%5C', '/./', '/%2e/', '/;/', ';/', '/%00/', '%c0%af', '/\t/', '/ /', '?/', '#/'];
-  const names = ['admin', '%61dmin', 'a%64min', '%61%64%6d%69%6e', '%2561dmin', 'admin;x', 'admin%3bx', 'admin%00', 'admin.', 'admin%2e', 'admin%20', ';admin', 'ad\x00min', 'admin%3f', 'admin%23'];
-  const climbs = seconds.flatMap((up) => slashes.flatMap((slash) => [`/public/${up}${slash}admin/users`, `/public${slash}${up}${slash}admin/users`]));
-  const named = slashes.flatMap((slash) => names.flatMap((name) => [`${slash}${name}/users`, `/public${slash}${name}`, `${slash}${name}`]));
-  const more = ['/public', '/public/a', '/public/a%20b', '/public/admin', '/admin', '/admin/', '/admin/users', '/adminx', '/ADMIN/users', '/public/a?b=/admin/', '/public/../../admin'];
+  const seconds = [
+    '..',
+    '.',
+    '%2e%2e',
+    '.%2e',
+    '%2E.',
+    '%252e%252e',
+    '..;',
+    '..;x=y',
+    '%2e%2e;',
+    '..%00',
+    '..%2f',
+    '..%5c',
+    '...',
+    '%c0%ae%c0%ae',
+    '..%20',
+    '..\\',
+  ];
+  const slashes = [
+    '/',
+    '//',
+    '%2f',
+    '%2F',
+    '%252f',
+    '\\',
+    '%5c',
+    '%5C',
+    '/./',
+    '/%2e/',
+    '/;/',
+    ';/',
+    '/%00/',
+    '%c0%af',
+    '/\t/',
+    '/ /',
+    '?/',
+    '#/',
+  ];
+  const names = [
+    'admin',
+    '%61dmin',
+    'a%64min',
+    '%61%64%6d%69%6e',
+    '%2561dmin',
+    'admin;x',
+    'admin%3bx',
+    'admin%00',
+    'admin.',
+    'admin%2e',
+    'admin%20',
+    ';admin',
+    'ad\x00min',
+    'admin%3f',
+    'admin%23',
+  ];
+  const climbs = seconds.flatMap((up) =>
+    slashes.flatMap((slash) => [`/public/${up}${slash}admin/users`, `/public${slash}${up}${slash}admin/users`]),
+  );
+  const named = slashes.flatMap((slash) =>
+    names.flatMap((name) => [`${slash}${name}/users`, `/public${slash}${name}`, `${slash}${name}`]),
+  );
+  const more = [
+    '/public',
+    '/public/a',
+    '/public/a%20b',
+    '/public/admin',
+    '/admin',
+    '/admin/',
+    '/admin/users',
+    '/adminx',
+    '/ADMIN/users',
+    '/public/a?b=/admin/',
+    '/public/../../admin',
+  ];
   return [...new Set([...climbs, ...named, ...more])].map((path) => (/^[/]/.test(path) ? path : `/${path}`));
 }
 
@@ -31,7 +99,10 @@ function decoded(path: string): string {
 const readers: Readonly<Record<string, (target: string) => boolean>> = {
   'WHATWG URL': (target) => underAdmin(new URL(`http://upstream${target}`).pathname),
   'decoded and normalised': (target) => underAdmin(posix.normalize(decoded(pathOf(target)).replaceAll('\\', '/'))),
-  'split at slashes': (target) => decoded(pathOf(target)).split('/').find((segment) => segment !== '') === 'admin',
+  'split at slashes': (target) =>
+    decoded(pathOf(target))
+      .split('/')
+      .find((segment) => segment !== '') === 'admin',
 };
 
 const RULES = (allowed: string): string => `rules:
@@ -61,7 +132,11 @@ ${RULES(allowed)}`,
   );
   await rig.sidecar.drain();
   const allow = rig.events('decision').filter(({ result }) => result === 'allow');
-  return { paths, received: recorder.seen().map(({ target }) => target), allowed: allow.map(({ path }) => path as string) };
+  return {
+    paths,
+    received: recorder.seen().map(({ target }) => target),
+    allowed: allow.map(({ path }) => path as string),
+  };
 }
 
 describe.each(['/public/**', '/**'])('with /admin/** denied and %s allowed', (allowed) => {
@@ -78,8 +153,11 @@ describe.each(['/public/**', '/**'])('with /admin/** denied and %s allowed', (al
   });
 });
 
-test.each(Object.entries(readers))('a rule that compares the text of the path is passed by for the reader: %s', (_, isAdmin) => {
-  const sent = confusingPaths().filter((path) => /^[!-~]+$/.test(path));
-  const passed = sent.filter((path) => path !== '/admin' && !path.startsWith('/admin/'));
-  expect(passed.filter(isAdmin).length).toBeGreaterThan(0);
-});
+test.each(Object.entries(readers))(
+  'a rule that compares the text of the path is passed by for the reader: %s',
+  (_, isAdmin) => {
+    const sent = confusingPaths().filter((path) => /^[!-~]+$/.test(path));
+    const passed = sent.filter((path) => path !== '/admin' && !path.startsWith('/admin/'));
+    expect(passed.filter(isAdmin).length).toBeGreaterThan(0);
+  },
+);

@@ -1,4 +1,4 @@
-import { lstatSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -74,7 +74,9 @@ test('a URL that nothing matches is refused, and the refusal is in the ledger', 
 test('with `unmatched: pass` it goes through without the credential, and the use is in the ledger', async () => {
   const upstream = await startUpstream();
   const { rig, port } = await startForward(['^https://api\\.example\\.com/'], [], { service: ['unmatched: pass'] });
-  expect(await ask(port, through(`http://127.0.0.1:${upstream.port}/`, undefined, 'X-Own: 1'))).toMatch(/^HTTP\/1\.1 200 /);
+  expect(await ask(port, through(`http://127.0.0.1:${upstream.port}/`, undefined, 'X-Own: 1'))).toMatch(
+    /^HTTP\/1\.1 200 /,
+  );
   expect(upstream.requests[0]!.headers['x-api-key']).toBeUndefined();
   expect(upstream.requests[0]!.headers['x-own']).toBe('1');
   expect(rig.events('decision')[0]).toMatchObject({ result: 'allow', service: 'api', credentials: {} });
@@ -98,7 +100,9 @@ test('without `forceSSL` a credential goes in clear to loopback only', async () 
 });
 
 test('`forceSSL: false` says that clear text is meant: the request is tried', async () => {
-  const { port } = await startForward(['^http://.*\\.invalid/'], ['forceSSL: false'], { service: ['timeouts: { connect: 2s }'] });
+  const { port } = await startForward(['^http://.*\\.invalid/'], ['forceSSL: false'], {
+    service: ['timeouts: { connect: 2s }'],
+  });
   // The name resolves nowhere (RFC 6761 section 6.4), so the try itself fails.
   const { code } = problemOf(await ask(port, through('http://api.invalid/')));
   expect(code).not.toBe('plaintext-refused');
@@ -106,8 +110,9 @@ test('`forceSSL: false` says that clear text is meant: the request is tried', as
 
 test('of two services that match, the first by name takes the request', async () => {
   const upstream = await startUpstream();
-  const pattern = `config: { ${header}, authenticateURLsMatching: ["^http://127\\\\.0\\\\.0\\\\.1:${upstream.port}/"] }`;
-  const { port, alpha } = await startPair([pattern], [pattern]);
+  const matching = (pattern: string) =>
+    `config: { ${header}, authenticateURLsMatching: ["^http://127\\\\.0\\\\.0\\\\.1:${pattern}"] }`;
+  const { port, alpha } = await startPair([matching('\\\\d+/')], [matching(`${upstream.port}/`)]);
   await ask(port, through(`http://127.0.0.1:${upstream.port}/`));
   expect(upstream.requests[0]!.headers['x-api-key'] === alpha).toBe(true);
 });
@@ -128,7 +133,10 @@ test('the credentials meant for this proxy are never forwarded', async () => {
   const upstream = await startUpstream();
   const origin = `http://127.0.0.1:${upstream.port}`;
   const { port } = await startForward([`^${origin}/`]);
-  await ask(port, through(`${origin}/`, undefined, 'Proxy-Authorization: Basic c2VjcmV0', 'Proxy-Connection: keep-alive'));
+  await ask(
+    port,
+    through(`${origin}/`, undefined, 'Proxy-Authorization: Basic c2VjcmV0', 'Proxy-Connection: keep-alive'),
+  );
   expect(upstream.requests[0]!.rawHeaders.join('\n')).not.toMatch(/proxy|c2VjcmV0/i);
 });
 
@@ -153,7 +161,20 @@ test('a Unix socket serves with mode 0600', async () => {
   expect(answer.statusCode).toBe(200);
 });
 
-test('a stale socket is replaced; one that is answered and a regular file are refused and stay', async () => {
+test('a stale socket is replaced', async () => {
+  const folder = temporaryFolder();
+  const [bound, stale] = [join(folder, 'bound'), join(folder, 'stale')];
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(bound, resolve));
+  // node removes the path it bound; under another name the socket stays, and nobody answers on it.
+  renameSync(bound, stale);
+  await new Promise((resolve) => server.close(resolve));
+  expect(lstatSync(stale).isSocket()).toBe(true);
+  const { rig } = await startOnSocket(stale);
+  expect(rig.sidecar.health().live).toBe(true);
+});
+
+test('a socket that is answered and a regular file are refused and stay', async () => {
   const folder = temporaryFolder();
   const [live, regular] = [join(folder, 'live'), join(folder, 'regular')];
   const server = createServer();

@@ -29,7 +29,9 @@ test('a chunked answer arrives chunked, with its trailers', async () => {
   const text = await answered(
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: abc\r\nX-More: d\r\n\r\n',
   );
-  expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\nTrailer: X-Sum\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n/);
+  expect(text).toMatch(
+    /^HTTP\/1\.1 200 OK\r\nTrailer: X-Sum\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n/,
+  );
   expect(text).toMatch(/\r\n5\r\nhello\r\n0\r\nX-Sum: abc\r\nX-More: d\r\n\r\n$/);
 });
 
@@ -41,11 +43,22 @@ test('trailer fields that would frame or route a message do not pass', async () 
 });
 
 test.each([
-  ['an HTTP/1.0 client', 'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n', /^HTTP\/1\.1 200 OK\r\n(?!.*chunked).*\r\n\r\nhello$/s],
-  ['a HEAD request', 'HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\n$/s],
+  [
+    'an HTTP/1.0 client',
+    'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n',
+    /^HTTP\/1\.1 200 OK\r\n(?!.*chunked).*\r\n\r\nhello$/s,
+  ],
+  [
+    'a HEAD request',
+    'HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
+    /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\n$/s,
+  ],
 ])('an answer that announces trailers reaches %s without them', async (_, request, expected) => {
   const body = request.startsWith('HEAD') ? '' : '5\r\nhello\r\n0\r\nX-Sum: abc\r\n\r\n';
-  const text = await answered(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n${body}`, request);
+  const text = await answered(
+    `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n${body}`,
+    request,
+  );
   expect(text).toMatch(expected);
 });
 
@@ -98,7 +111,10 @@ test.each([
 test('a 204 or 304 with content behind it does not spill into the next answer', async () => {
   const upstream = await startRawUpstream(async (peer, index) => {
     await heads(peer, 1);
-    if (index === 0) peer.write('HTTP/1.1 304 Not Modified\r\nContent-Length: 40\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad');
+    if (index === 0)
+      peer.write(
+        'HTTP/1.1 304 Not Modified\r\nContent-Length: 40\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad',
+      );
     else peer.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood');
   });
   const { port } = await startApi(upstream.url);
@@ -109,7 +125,10 @@ test('a 204 or 304 with content behind it does not spill into the next answer', 
 });
 
 test.each([
-  ['both a length and chunked', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n'],
+  [
+    'both a length and chunked',
+    'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  ],
   ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd'],
   ['a coding besides chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n'],
   ['no HTTP at all', 'SSH-2.0-OpenSSH_9.6\r\n\r\n'],
@@ -129,7 +148,9 @@ test('a reason phrase that is not Latin-1 harms nothing', async () => {
 
 test('field values with bytes beyond ASCII pass byte for byte, both ways', async () => {
   const value = Buffer.from('\xc3\xa4\xff', 'latin1').toString('latin1');
-  const upstream = await startScriptedUpstream(Buffer.from(`HTTP/1.1 200 OK\r\nX-A: ${value}\r\nContent-Length: 2\r\n\r\nok`, 'latin1'));
+  const upstream = await startScriptedUpstream(
+    Buffer.from(`HTTP/1.1 200 OK\r\nX-A: ${value}\r\nContent-Length: 2\r\n\r\nok`, 'latin1'),
+  );
   const { port } = await startApi(upstream.url);
   const client = await dial(port, get('/', `X-B: ${value}`, 'Connection: close'));
   expect(await client.end()).toContain(`X-A: ${value}\r\n`);
@@ -137,20 +158,58 @@ test('field values with bytes beyond ASCII pass byte for byte, both ways', async
 });
 
 test('interim answers of the upstream do not take the place of the final one', async () => {
-  const text = await answered('HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+  const text = await answered(
+    'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+  );
   expect(text).toMatch(/HTTP\/1\.1 200 OK\r\n.*\r\n\r\nok$/s);
 });
 
 test.each([
-  ['a body of known length', 'POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello', 'POST /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 5\r\n\r\nhello'],
-  ['an empty body of known length', 'POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n', 'POST /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 0\r\n\r\n'],
-  ['no body where one is usual', 'POST /a HTTP/1.1\r\nHost: localhost\r\n\r\n', 'POST /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 0\r\n\r\n'],
-  ['a chunked body', 'PUT /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n', 'PUT /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
-  ['a GET with a body', 'GET /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello', 'GET /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 5\r\n\r\nhello'],
-  ['a DELETE with a body', 'DELETE /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello', 'DELETE /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 5\r\n\r\nhello'],
-  ['OPTIONS', 'OPTIONS /a HTTP/1.1\r\nHost: localhost\r\n\r\n', 'OPTIONS /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\n\r\n'],
-  ['PROPFIND', 'PROPFIND /a HTTP/1.1\r\nHost: localhost\r\nDepth: 1\r\n\r\n', 'PROPFIND /a HTTP/1.1\r\nconnection: keep-alive\r\nDepth: 1\r\nX-Api-Key: (token)\r\ncontent-length: 0\r\n\r\n'],
-  ['an HTTP/1.0 client', 'POST /a HTTP/1.0\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nok', 'POST /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 2\r\n\r\nok'],
+  [
+    'a body of known length',
+    'POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello',
+    'POST /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 5\r\n\r\nhello',
+  ],
+  [
+    'an empty body of known length',
+    'POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n',
+    'POST /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 0\r\n\r\n',
+  ],
+  [
+    'no body where one is usual',
+    'POST /a HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'POST /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 0\r\n\r\n',
+  ],
+  [
+    'a chunked body',
+    'PUT /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+    'PUT /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+  ],
+  [
+    'a GET with a body',
+    'GET /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello',
+    'GET /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 5\r\n\r\nhello',
+  ],
+  [
+    'a DELETE with a body',
+    'DELETE /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello',
+    'DELETE /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 5\r\n\r\nhello',
+  ],
+  [
+    'OPTIONS',
+    'OPTIONS /a HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'OPTIONS /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\n\r\n',
+  ],
+  [
+    'PROPFIND',
+    'PROPFIND /a HTTP/1.1\r\nHost: localhost\r\nDepth: 1\r\n\r\n',
+    'PROPFIND /a HTTP/1.1\r\nconnection: keep-alive\r\nDepth: 1\r\nX-Api-Key: (token)\r\ncontent-length: 0\r\n\r\n',
+  ],
+  [
+    'an HTTP/1.0 client',
+    'POST /a HTTP/1.0\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nok',
+    'POST /a HTTP/1.1\r\nconnection: keep-alive\r\nX-Api-Key: (token)\r\ncontent-length: 2\r\n\r\nok',
+  ],
 ])('the upstream sees %s as it was sent', async (_, request, expected) => {
   const text = await seen(request);
   expect(text.replace(/\r\n0\r\n\r\n$/, '')).toBe(expected.replace(/\r\n0\r\n\r\n$/, ''));
@@ -167,7 +226,10 @@ test('an empty chunked body stays an empty body', async () => {
 test('a request body in a coding besides chunked is refused: the upstream would not know of it', async () => {
   const upstream = await startUpstream();
   const { port } = await startApi(`http://127.0.0.1:${upstream.port}`);
-  const client = await dial(port, 'PUT / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n0\r\n\r\n');
+  const client = await dial(
+    port,
+    'PUT / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n0\r\n\r\n',
+  );
   expect(problemOf(await client.end()).code).toBe('header-refused');
   expect(upstream.requests).toHaveLength(0);
 });
@@ -184,9 +246,14 @@ test.each(['TRACE', 'TRACK', 'trace'])('%s is refused', async (method) => {
 
 test('CONNECT is refused with a word on what to do instead', async () => {
   const { port } = await startApi('http://127.0.0.1:9');
-  const text = await (await dial(port, 'CONNECT api.example.com:443 HTTP/1.1\r\nHost: api.example.com:443\r\n\r\n')).end();
+  const text = await (
+    await dial(port, 'CONNECT api.example.com:443 HTTP/1.1\r\nHost: api.example.com:443\r\n\r\n')
+  ).end();
   expect(text).toMatch(/^HTTP\/1\.1 405 /);
-  expect(problemOf(text)).toMatchObject({ code: 'connect-refused', detail: expect.stringContaining('target') as string });
+  expect(problemOf(text)).toMatchObject({
+    code: 'connect-refused',
+    detail: expect.stringContaining('target') as string,
+  });
 });
 
 test('an answer never overtakes the one before it: CONNECT behind a running request cuts the connection', async () => {
@@ -199,7 +266,10 @@ test('an answer never overtakes the one before it: CONNECT behind a running requ
 test('an answer never overtakes the one before it: an upgrade behind a running request cuts the connection', async () => {
   const upstream = await startRawUpstream(() => undefined);
   const { port } = await startApi(upstream.url);
-  const client = await dial(port, `${get('/')}${get('/ws', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==')}`);
+  const client = await dial(
+    port,
+    `${get('/')}${get('/ws', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==')}`,
+  );
   expect(await client.end()).toBe('');
   await eventually(() => upstream.connections.every(({ closed }) => closed));
 });

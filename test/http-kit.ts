@@ -26,7 +26,11 @@ export async function startApi(target: string, options: ApiOptions = {}): Promis
 }
 
 /** Forward-proxy mode for URLs that match; `config` lines are put into the service's `config`. */
-export async function startForward(patterns: readonly string[], config: readonly string[] = [], options: ApiOptions = {}): Promise<ApiRig> {
+export async function startForward(
+  patterns: readonly string[],
+  config: readonly string[] = [],
+  options: ApiOptions = {},
+): Promise<ApiRig> {
   const matching = `authenticateURLsMatching: ${JSON.stringify(patterns)}`;
   const lines = ['headers: { X-Api-Key: "{{ .token }}" }', matching, ...config];
   return startApiRig([`config: { ${lines.join(', ')} }`], options);
@@ -172,12 +176,17 @@ export interface Sent {
 }
 
 /** One whole exchange on a connection of its own, through node's client. */
-export async function send(port: number, { method = 'GET', headers = {}, body }: Sent = {}): Promise<{ message: IncomingMessage; body: Buffer }> {
+export async function send(
+  port: number,
+  { method = 'GET', headers = {}, body }: Sent = {},
+): Promise<{ message: IncomingMessage; body: Buffer }> {
   const length = Buffer.isBuffer(body) ? { 'content-length': String(body.length) } : {};
   const request = httpRequest({ port, host: '127.0.0.1', method, agent: false, headers: { ...length, ...headers } });
   if (body === undefined) request.end();
   else Readable.from(Buffer.isBuffer(body) ? [body] : body).pipe(request);
-  const message = await new Promise<IncomingMessage>((resolve, reject) => request.once('response', resolve).once('error', reject));
+  const message = await new Promise<IncomingMessage>((resolve, reject) =>
+    request.once('response', resolve).once('error', reject),
+  );
   const chunks: Buffer[] = [];
   for await (const chunk of message) chunks.push(chunk as Buffer);
   const whole = Buffer.concat(chunks);

@@ -1,6 +1,16 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually, startUpstream } from './rig.ts';
-import { dial, get, heads, problemOf, send, startApi, startRawUpstream, startScriptedUpstream, type Peer } from './http-kit.ts';
+import {
+  dial,
+  get,
+  heads,
+  problemOf,
+  send,
+  startApi,
+  startRawUpstream,
+  startScriptedUpstream,
+  type Peer,
+} from './http-kit.ts';
 
 /** Milliseconds until the connection is closed. */
 async function untilClosed(peer: Peer): Promise<number> {
@@ -21,7 +31,9 @@ test('a head that drips in byte by byte dies within its time and a second', asyn
 
 test('the head of a later request on a connection has the same time', async () => {
   const upstream = await startUpstream();
-  const { port } = await startApi(`http://127.0.0.1:${upstream.port}`, { top: ['limits: { header: 400ms, drain: 2s }'] });
+  const { port } = await startApi(`http://127.0.0.1:${upstream.port}`, {
+    top: ['limits: { header: 400ms, drain: 2s }'],
+  });
   const client = await dial(port, get('/'));
   await client.until('hello');
   client.write('GET / HTTP/1.1\r\nHost: loc');
@@ -37,7 +49,9 @@ test('a connection that never says anything is closed', async () => {
 
 test('a connection that rests between exchanges is closed', async () => {
   const upstream = await startUpstream();
-  const { port } = await startApi(`http://127.0.0.1:${upstream.port}`, { top: ['limits: { keepAlive: 300ms, drain: 2s }'] });
+  const { port } = await startApi(`http://127.0.0.1:${upstream.port}`, {
+    top: ['limits: { keepAlive: 300ms, drain: 2s }'],
+  });
   const client = await dial(port, get('/'));
   await client.until('hello');
   expect(await untilClosed(client)).toBeLessThan(3000);
@@ -115,7 +129,9 @@ test.each([
 
 test.each([2_000, 400_000])('a header section over the limit is a 431 that arrives (%i bytes)', async (bytes) => {
   const upstream = await startUpstream();
-  const { port } = await startApi(`http://127.0.0.1:${upstream.port}`, { top: ['limits: { headerBytes: 1KiB, drain: 2s }'] });
+  const { port } = await startApi(`http://127.0.0.1:${upstream.port}`, {
+    top: ['limits: { headerBytes: 1KiB, drain: 2s }'],
+  });
   const text = await (await dial(port, get('/', `X-A: ${'a'.repeat(bytes)}`))).end();
   expect(text).toMatch(/^HTTP\/1\.1 431 /);
   expect(problemOf(text).code).toBe('headers-too-large');
@@ -123,7 +139,9 @@ test.each([2_000, 400_000])('a header section over the limit is a 431 that arriv
 });
 
 test('a response head over the limit is a 502', async () => {
-  const upstream = await startScriptedUpstream(`HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(3000)}\r\nContent-Length: 0\r\n\r\n`);
+  const upstream = await startScriptedUpstream(
+    `HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(3000)}\r\nContent-Length: 0\r\n\r\n`,
+  );
   const { port } = await startApi(upstream.url, { top: ['limits: { headerBytes: 1KiB, drain: 2s }'] });
   const { message, body } = await send(port);
   expect(message.statusCode).toBe(502);
@@ -132,7 +150,9 @@ test('a response head over the limit is a 502', async () => {
 
 test('connections over the limit get a 503, and a place once one is free', async () => {
   const upstream = await startUpstream();
-  const { rig, port } = await startApi(`http://127.0.0.1:${upstream.port}`, { top: ['limits: { connections: 2, drain: 2s }'] });
+  const { rig, port } = await startApi(`http://127.0.0.1:${upstream.port}`, {
+    top: ['limits: { connections: 2, drain: 2s }'],
+  });
   const held = [await dial(port), await dial(port)];
   await eventually(() => rig.sidecar.status().listeners[0]!.connections === 2);
   const text = await (await dial(port, get('/'))).end();
@@ -165,7 +185,9 @@ test('a handful of pipelined requests is answered in order', async () => {
 
 test('nothing is left behind: connections and timers are as many as before', async () => {
   const upstream = await startUpstream();
-  const { rig, port } = await startApi(`http://127.0.0.1:${upstream.port}`, { service: ['timeouts: { headers: 5s, idle: 5s }'] });
+  const { rig, port } = await startApi(`http://127.0.0.1:${upstream.port}`, {
+    service: ['timeouts: { headers: 5s, idle: 5s }'],
+  });
   const round = async (): Promise<void> => {
     await send(port);
     await send(port, { method: 'POST', body: [Buffer.from('hello')] });

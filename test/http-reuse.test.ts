@@ -100,10 +100,21 @@ async function startRotating(service: readonly string[]) {
   writeFileSync(file, old);
   let wanted = old;
   const upstream = await startUpstream((request, response) => {
-    request.resume().on('end', () => response.writeHead(request.headers['x-api-key'] === wanted ? 200 : 401).end('answer'));
+    request
+      .resume()
+      .on('end', () => response.writeHead(request.headers['x-api-key'] === wanted ? 200 : 401).end('answer'));
   });
   const rig = await startRig(
-    ['services:', '  api:', '    connector: http', '    listenOn: tcp://127.0.0.1:0', `    target: http://127.0.0.1:${upstream.port}`, `    credentials: { token: { from: exec, get: "cat ${file}" } }`, '    config: { headers: { X-Api-Key: "{{ .token }}" } }', ...service.map((line) => `    ${line}`)].join('\n'),
+    [
+      'services:',
+      '  api:',
+      '    connector: http',
+      '    listenOn: tcp://127.0.0.1:0',
+      `    target: http://127.0.0.1:${upstream.port}`,
+      `    credentials: { token: { from: exec, get: "cat ${file}" } }`,
+      '    config: { headers: { X-Api-Key: "{{ .token }}" } }',
+      ...service.map((line) => `    ${line}`),
+    ].join('\n'),
   );
   expectNothingLeft(rig);
   const rotate = (inFile = current): void => {

@@ -134,7 +134,10 @@ test('an event stream arrives event by event, its head before the first', async 
 test('bytes of an upload reach the upstream before the next are sent', async () => {
   const upstream = await startRawUpstream(() => undefined);
   const { port } = await startApi(upstream.url);
-  const client = await dial(port, 'POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n');
+  const client = await dial(
+    port,
+    'POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n',
+  );
   await eventually(() => upstream.connections.length === 1);
   await upstream.connections[0]!.until('first');
   client.write('6\r\nsecond\r\n0\r\n\r\n');
@@ -169,17 +172,20 @@ test('a client that leaves before the head of the answer ends the upstream reque
 test.each([
   ['content-length', 'Content-Length: 10'],
   ['chunked', 'Transfer-Encoding: chunked'],
-])('a client that leaves mid-upload leaves the upstream a cut body, never a whole shorter one (%s)', async (_, framing) => {
-  const upstream = await startRawUpstream(() => undefined);
-  const { port } = await startApi(upstream.url);
-  const part = framing.startsWith('T') ? '5\r\nhello\r\n' : 'hello';
-  const client = await dial(port, `POST / HTTP/1.1\r\nHost: localhost\r\n${framing}\r\n\r\n${part}`);
-  await eventually(() => upstream.connections.length === 1);
-  await upstream.connections[0]!.until('hello');
-  client.socket.destroy();
-  const seen = await upstream.connections[0]!.end();
-  expect(seen.trimEnd().endsWith('hello')).toBe(true);
-});
+])(
+  'a client that leaves mid-upload leaves the upstream a cut body, never a whole shorter one (%s)',
+  async (_, framing) => {
+    const upstream = await startRawUpstream(() => undefined);
+    const { port } = await startApi(upstream.url);
+    const part = framing.startsWith('T') ? '5\r\nhello\r\n' : 'hello';
+    const client = await dial(port, `POST / HTTP/1.1\r\nHost: localhost\r\n${framing}\r\n\r\n${part}`);
+    await eventually(() => upstream.connections.length === 1);
+    await upstream.connections[0]!.until('hello');
+    client.socket.destroy();
+    const seen = await upstream.connections[0]!.end();
+    expect(seen.trimEnd().endsWith('hello')).toBe(true);
+  },
+);
 
 test.each([
   ['chunked', 'HTTP/1.1', 'Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n'],

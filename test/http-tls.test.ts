@@ -25,10 +25,11 @@ async function startTlsUpstream(name: string, options: TlsOptions = {}): Promise
   const names: (string | undefined)[] = [];
   const clients: string[] = [];
   const server: Server = createServer({ key: pem(`${name}.key`), cert: pem(`${name}.pem`), ...options }, (socket) => {
-    names.push(typeof socket.servername === 'string' ? socket.servername : undefined);
+    // @types/node has it on the client's side only.
+    names.push((socket as { servername?: string }).servername);
     clients.push(String(socket.getPeerCertificate().subject?.CN));
     socket.on('error', () => undefined);
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       seen += chunk.toString('latin1');
       if (seen.endsWith('\r\n\r\n')) socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok');
     });
@@ -48,7 +49,9 @@ async function ask(port: number, request = get('/', 'Connection: close')): Promi
 
 test('an https upstream of our own authority gets the credential', async () => {
   const upstream = await startTlsUpstream('local');
-  const { port, token } = await startApi(`https://localhost:${upstream.port}`, { service: [`tls: { ca: ${file('ca.pem')} }`] });
+  const { port, token } = await startApi(`https://localhost:${upstream.port}`, {
+    service: [`tls: { ca: ${file('ca.pem')} }`],
+  });
   expect(await ask(port)).toMatch(/^HTTP\/1\.1 200 OK/);
   expect(upstream.seen().includes(token)).toBe(true);
   expect(upstream.names).toEqual(['localhost']);
@@ -79,7 +82,7 @@ test('an upstream that speaks no TLS never sees the request', async () => {
   let seen = '';
   const server = createTcpServer((socket) => {
     socket.on('error', () => undefined);
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       seen += chunk.toString('latin1');
       socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
     });
@@ -113,7 +116,12 @@ test('a client certificate is shown to an upstream that asks for one', async () 
   expect(upstream.clients).toHaveLength(1);
 });
 
-const HANDSHAKE = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA=='];
+const HANDSHAKE = [
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==',
+];
 
 test('a websocket uses the same certificates, name and authority', async () => {
   const options = { requestCert: true, rejectUnauthorized: true, ca: pem('ca.pem') };
@@ -128,7 +136,9 @@ test('a websocket uses the same certificates, name and authority', async () => {
 
 test('a websocket to an upstream with a wrong certificate is a 502 of ours, and nothing was sent', async () => {
   const upstream = await startTlsUpstream('stranger');
-  const { port } = await startApi(`https://127.0.0.1:${upstream.port}`, { service: [`tls: { ca: ${file('ca.pem')} }`] });
+  const { port } = await startApi(`https://127.0.0.1:${upstream.port}`, {
+    service: [`tls: { ca: ${file('ca.pem')} }`],
+  });
   const text = await ask(port, get('/ws', ...HANDSHAKE));
   expect(text).toMatch(/^HTTP\/1\.1 502 /);
   expect(problemOf(text).code).toBe('upstream-tls');
@@ -138,7 +148,9 @@ test('a websocket to an upstream with a wrong certificate is a 502 of ours, and 
 test('`forceSSL: true` turns an http:// request into https', async () => {
   const upstream = await startTlsUpstream('local');
   const pattern = `^http://localhost:${upstream.port}/`;
-  const { port, token } = await startForward([pattern], ['forceSSL: true'], { service: [`tls: { ca: ${file('ca.pem')} }`] });
+  const { port, token } = await startForward([pattern], ['forceSSL: true'], {
+    service: [`tls: { ca: ${file('ca.pem')} }`],
+  });
   const url = `http://localhost:${upstream.port}/a`;
   const text = await ask(port, `GET ${url} HTTP/1.1\r\nHost: localhost:${upstream.port}\r\nConnection: close\r\n\r\n`);
   expect(text).toMatch(/^HTTP\/1\.1 200 OK/);

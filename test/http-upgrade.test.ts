@@ -5,7 +5,12 @@ import { eventually, startUpstream } from './rig.ts';
 import { dial, get, heads, problemOf, startApi, startRawUpstream, startScriptedUpstream } from './http-kit.ts';
 
 const KEY = 'AQIDBAUGBwgJCgsMDQ4PEA==';
-const HANDSHAKE = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', `Sec-WebSocket-Key: ${KEY}`];
+const HANDSHAKE = [
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  `Sec-WebSocket-Key: ${KEY}`,
+];
 
 /** A websocket server as far as the sidecar can tell: it accepts and echoes what follows. */
 async function startEcho() {
@@ -17,7 +22,9 @@ async function startEcho() {
     socket.on('error', () => socket.destroy());
     onTestFinished(() => void socket.destroy());
     const accept = createHash('sha1').update(`${KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    );
     socket.write(rest);
     socket.pipe(socket);
   });
@@ -134,7 +141,11 @@ test('an upstream that is down is a 502 of ours', async () => {
   expect(text).toMatch(/^HTTP\/1\.1 502 /);
   expect(problemOf(text).code).toBe('upstream-unreachable');
   await eventually(() => rig.events('exchange.ended').length === 1);
-  expect(rig.events('exchange.ended')[0]).toMatchObject({ status: 502, result: 'error', reason: 'upstream-unreachable' });
+  expect(rig.events('exchange.ended')[0]).toMatchObject({
+    status: 502,
+    result: 'error',
+    reason: 'upstream-unreachable',
+  });
 });
 
 test('an upstream that never answers the handshake is a 504 of ours, and is let go', async () => {
@@ -177,7 +188,10 @@ test('the body of a request with an ignored upgrade reaches the upstream', async
     request.on('end', () => response.end());
   });
   const { port } = await startApi(`http://127.0.0.1:${upstream.port}`);
-  const client = await dial(port, 'POST / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nhello');
+  const client = await dial(
+    port,
+    'POST / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nhello',
+  );
   await client.end();
   expect(received.join('')).toBe('hello');
 });

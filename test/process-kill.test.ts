@@ -6,7 +6,15 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { verifyLedger } from '../src/ledger/verify.ts';
 import { canary } from './canary.ts';
-import { freePorts, KeptConnection, ledgerLines, startProcess, stateFolder, type Door, type ProcessRig } from './process-rig.ts';
+import {
+  freePorts,
+  KeptConnection,
+  ledgerLines,
+  startProcess,
+  stateFolder,
+  type Door,
+  type ProcessRig,
+} from './process-rig.ts';
 
 /** Instants at which the sidecar is killed under load; a few more fall into its start. */
 const KILLS = Number(process.env['SECRETLESS_KILLS'] ?? 200);

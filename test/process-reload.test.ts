@@ -4,7 +4,17 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { verifyLedger } from '../src/ledger/verify.ts';
 import { canary } from './canary.ts';
-import { ask, complete, freePorts, KeptConnection, ledgerLines, startProcess, stateFolder, type LogLine, type ProcessRig } from './process-rig.ts';
+import {
+  ask,
+  complete,
+  freePorts,
+  KeptConnection,
+  ledgerLines,
+  startProcess,
+  stateFolder,
+  type LogLine,
+  type ProcessRig,
+} from './process-rig.ts';
 import { startUpstream, type TestUpstream } from './rig.ts';
 
 const RELOADS = 100;
@@ -112,52 +122,51 @@ function loadOn(port: number, kept: number): Loader {
   return { failures, requests: () => requests, stop };
 }
 
-test(
-  `${RELOADS} reloads under load, half of them bad files: no request fails, and each does what its file says or nothing`,
-  async () => {
-    const upstream = await startUpstream();
-    const [first, second, third] = await freePorts(3);
-    const plan = { upstream: upstream.port, ports: [first!, second!, third!] as const };
-    const rig = startProcess(configuration({ ...plan, mark: 0 }), { env: { API_TOKEN: canary() } });
-    await rig.ready();
-    const early = new KeptConnection(first!);
-    expect((await early.ask('/early')).status).toBe(200);
-    const limited = async (): Promise<number> => (await ask(second!, '/limited')).status;
-    expect([await limited(), await limited(), await limited()]).toEqual([200, 200, 200]);
-    const load = loadOn(first!, 4);
-    let mark = 0;
-    for (let round = 1; round <= RELOADS; round += 1) {
-      const bad = round % 2 === 1 ? BAD_FILES[((round - 1) / 2) % BAD_FILES.length]! : undefined;
-      if (bad === undefined) mark = round % 4 === 0 ? round : round + 1;
-      const text = configuration({ ...plan, mark: bad === undefined ? mark : 1000 + round });
-      writeFileSync(rig.file, bad?.spoil(text) ?? text);
-      const line = await reloaded(rig, () => rig.child.kill('SIGHUP'));
-      if (bad === undefined) expect(line, `round ${round}`).toMatchObject({ message: 'configuration reloaded' });
-      else expect(JSON.stringify(line), bad.name).toMatch(bad.names);
-      const seen = upstream.requests.length;
-      expect((await early.ask('/probe')).status).toBe(200);
-      const probe = upstream.requests.slice(seen).find(({ url }) => url === '/probe')!;
-      expect(probe.headers['x-mark'], `round ${round}`).toBe(String(mark));
-      const extra = await ask(third!, '/extra').then(({ status }) => status, () => 'refused');
-      expect(extra, `round ${round}`).toBe(mark % 2 === 0 ? 200 : 'refused');
-    }
-    await load.stop();
-    expect(load.failures).toEqual([]);
-    expect(load.requests()).toBeGreaterThan(RELOADS);
-    expect(early.sockets.size).toBe(1);
-    // Three of five uses were before the reloads.
-    expect([await limited(), await limited(), await limited()]).toEqual([200, 200, 429]);
-    expect(new Set(marks(upstream)).size).toBeGreaterThan(RELOADS / 4);
-    const metrics = await (await fetch(`${await rig.telemetry()}/metrics`)).text();
-    expect(metrics).toContain(`secretless_reloads_total{outcome="ok"} ${RELOADS / 2}`);
-    expect(metrics).toContain(`secretless_reloads_total{outcome="failed"} ${RELOADS / 2}`);
-    expect(await rig.end()).toEqual({ code: 0, signal: null });
-    expect(ledgerLines(rig.folder).filter(({ type }) => type === 'config.reloaded')).toHaveLength(RELOADS);
-    expect(await verifyLedger(join(rig.folder, 'ledger.jsonl'))).toMatchObject({ ok: true });
-    process.stdout.write(`reloads: ${RELOADS}, half of them bad, ${load.requests()} requests meanwhile, 0 failed\n`);
-  },
-  90_000,
-);
+test(`${RELOADS} reloads under load, half of them bad files: no request fails, and each does what its file says or nothing`, async () => {
+  const upstream = await startUpstream();
+  const [first, second, third] = await freePorts(3);
+  const plan = { upstream: upstream.port, ports: [first!, second!, third!] as const };
+  const rig = startProcess(configuration({ ...plan, mark: 0 }), { env: { API_TOKEN: canary() } });
+  await rig.ready();
+  const early = new KeptConnection(first!);
+  expect((await early.ask('/early')).status).toBe(200);
+  const limited = async (): Promise<number> => (await ask(second!, '/limited')).status;
+  expect([await limited(), await limited(), await limited()]).toEqual([200, 200, 200]);
+  const load = loadOn(first!, 4);
+  let mark = 0;
+  for (let round = 1; round <= RELOADS; round += 1) {
+    const bad = round % 2 === 1 ? BAD_FILES[((round - 1) / 2) % BAD_FILES.length]! : undefined;
+    if (bad === undefined) mark = round % 4 === 0 ? round : round + 1;
+    const text = configuration({ ...plan, mark: bad === undefined ? mark : 1000 + round });
+    writeFileSync(rig.file, bad?.spoil(text) ?? text);
+    const line = await reloaded(rig, () => rig.child.kill('SIGHUP'));
+    if (bad === undefined) expect(line, `round ${round}`).toMatchObject({ message: 'configuration reloaded' });
+    else expect(JSON.stringify(line), bad.name).toMatch(bad.names);
+    const seen = upstream.requests.length;
+    expect((await early.ask('/probe')).status).toBe(200);
+    const probe = upstream.requests.slice(seen).find(({ url }) => url === '/probe')!;
+    expect(probe.headers['x-mark'], `round ${round}`).toBe(String(mark));
+    const extra = await ask(third!, '/extra').then(
+      ({ status }) => status,
+      () => 'refused',
+    );
+    expect(extra, `round ${round}`).toBe(mark % 2 === 0 ? 200 : 'refused');
+  }
+  await load.stop();
+  expect(load.failures).toEqual([]);
+  expect(load.requests()).toBeGreaterThan(RELOADS);
+  expect(early.sockets.size).toBe(1);
+  // Three of five uses were before the reloads.
+  expect([await limited(), await limited(), await limited()]).toEqual([200, 200, 429]);
+  expect(new Set(marks(upstream)).size).toBeGreaterThan(RELOADS / 4);
+  const metrics = await (await fetch(`${await rig.telemetry()}/metrics`)).text();
+  expect(metrics).toContain(`secretless_reloads_total{outcome="ok"} ${RELOADS / 2}`);
+  expect(metrics).toContain(`secretless_reloads_total{outcome="failed"} ${RELOADS / 2}`);
+  expect(await rig.end()).toEqual({ code: 0, signal: null });
+  expect(ledgerLines(rig.folder).filter(({ type }) => type === 'config.reloaded')).toHaveLength(RELOADS);
+  expect(await verifyLedger(join(rig.folder, 'ledger.jsonl'))).toMatchObject({ ok: true });
+  process.stdout.write(`reloads: ${RELOADS}, half of them bad, ${load.requests()} requests meanwhile, 0 failed\n`);
+}, 90_000);
 
 /** One service whose upstream sees the mark. */
 function small(upstream: TestUpstream, folder: string, mark: string): string {
@@ -241,7 +250,8 @@ test('SIGUSR1 reloads and opens no inspector, and SIGUSR2 does nothing', async (
   const folder = stateFolder();
   const [debugPort] = await freePorts(1);
   const env = { API_TOKEN: canary(), NODE_OPTIONS: `--debug-port=127.0.0.1:${debugPort}` };
-  const rig = startProcess(small(upstream, folder, 'one'), { folder, env });
+  const nodeOptions = ['--conditions=source'];
+  const rig = startProcess(small(upstream, folder, 'one'), { folder, env, nodeOptions });
   await rig.ready();
   rig.child.kill('SIGUSR2');
   writeFileSync(rig.file, small(upstream, folder, 'two'));
@@ -251,6 +261,21 @@ test('SIGUSR1 reloads and opens no inspector, and SIGUSR2 does nothing', async (
   expect(rig.stderr()).not.toContain('Debugger');
   // Neither a heap snapshot nor a report, which both would hold the credential.
   expect(readdirSync(folder).filter((name) => /heapsnapshot|report/i.test(name))).toEqual([]);
+});
+
+test('under --disable-sigusr1 Node holds SIGUSR1 back: no inspector, no reload, and SIGHUP still reloads', async () => {
+  const upstream = await startUpstream();
+  const folder = stateFolder();
+  const [debugPort] = await freePorts(1);
+  const env = { API_TOKEN: canary(), NODE_OPTIONS: `--debug-port=127.0.0.1:${debugPort}` };
+  const rig = startProcess(small(upstream, folder, 'one'), { folder, env });
+  await rig.ready();
+  rig.child.kill('SIGUSR1');
+  expect(await markSeen(rig, upstream)).toBe('one');
+  expect(await isOpen(debugPort!)).toBe(false);
+  writeFileSync(rig.file, small(upstream, folder, 'two'));
+  expect(await reloaded(rig, () => rig.child.kill('SIGHUP'))).toMatchObject(GOOD);
+  expect(await markSeen(rig, upstream)).toBe('two');
 });
 
 function isOpen(port: number): Promise<boolean> {

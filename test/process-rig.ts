@@ -14,8 +14,8 @@ import { keepArtefact } from './canary.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const ENTRY = join(ROOT, 'src/cli/secretless.ts');
-/** The command as a checkout runs it, without the words that follow `secretless`. */
-export const COMMAND = [process.execPath, '--disable-sigusr1', '--conditions=source', ENTRY] as const;
+/** As the scripts of package.json run it. */
+const NODE_OPTIONS = ['--disable-sigusr1', '--conditions=source'] as const;
 /** Halves the time of a start from source. */
 const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/process-rig');
 /** For what must happen; the suite may share its cores. */
@@ -34,6 +34,8 @@ export interface ProcessOptions {
   readonly folder?: string;
   /** Words after `secretless`; default `start -f <file>`. */
   readonly words?: readonly string[];
+  /** Options of Node; default as a checkout runs the command. */
+  readonly nodeOptions?: readonly string[];
   /** Command that is given the whole command line: `['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh']`. */
   readonly wrapper?: readonly string[];
   readonly cwd?: string;
@@ -86,7 +88,8 @@ export function startProcess(yaml: string, options: ProcessOptions = {}): Proces
   const folder = options.folder ?? stateFolder();
   const file = join(folder, 'secretless.yml');
   writeFileSync(file, complete(yaml), { mode: 0o600 });
-  const [program, ...args] = [...(options.wrapper ?? []), ...COMMAND, ...(options.words ?? ['start', '-f', file])];
+  const command = [process.execPath, ...(options.nodeOptions ?? NODE_OPTIONS), ENTRY];
+  const [program, ...args] = [...(options.wrapper ?? []), ...command, ...(options.words ?? ['start', '-f', file])];
   const child = spawn(program!, args, {
     env: environment(folder, options.env),
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -192,8 +195,11 @@ export async function runCommand(
   words: readonly string[],
   { env, cwd = folder }: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},
 ): Promise<CommandResult> {
-  const [program, ...args] = [...COMMAND, ...words];
-  const child = spawn(program, args, { env: environment(folder, env), stdio: ['ignore', 'pipe', 'pipe'], cwd });
+  const child = spawn(process.execPath, [...NODE_OPTIONS, ENTRY, ...words], {
+    env: environment(folder, env),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd,
+  });
   onTestFinished(() => void child.kill('SIGKILL'));
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   keepArtefact('command', `${out}\n${err}`);
@@ -235,7 +241,7 @@ export function ledgerLines(folder: string): LedgerLine[] {
 /** Ports that nobody listens on at this moment. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => server.listening || once(server, 'listening')));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
   const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await Promise.all(servers.map((server) => once(server.close(), 'close')));
   return ports;
@@ -299,10 +305,13 @@ function send(
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const to = typeof door === 'number' ? { host: '127.0.0.1', port: door } : { socketPath: door };
-    const asked = httpRequest({ ...to, path, method, headers: { host: 'localhost', ...headers }, agent }, (response) => {
-      const { statusCode, headers } = response;
-      text(response).then((body) => resolve({ status: statusCode!, headers, body }), reject);
-    });
+    const asked = httpRequest(
+      { ...to, path, method, headers: { host: 'localhost', ...headers }, agent },
+      (response) => {
+        const { statusCode, headers } = response;
+        text(response).then((body) => resolve({ status: statusCode!, headers, body }), reject);
+      },
+    );
     asked.on('socket', onSocket);
     asked.on('error', reject);
     asked.end(body);

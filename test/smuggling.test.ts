@@ -6,18 +6,29 @@ import { FRAMING_FAMILIES } from './smuggling/framing-cases.ts';
 import { idOf, numbered, type HostileCase } from './smuggling/hostile-case.ts';
 import { edited, LINE_FAMILIES } from './smuggling/line-cases.ts';
 import { startNaiveProxy } from './smuggling/naive-proxy.ts';
+import { PYTHON, startPythonRecorder } from './smuggling/python-recorder.ts';
 import { Random, SEED } from './smuggling/random.ts';
-import { startNodeRecorder, startStrictRecorder, type Recorder, type Seen } from './smuggling/recorder.ts';
-import { readFramed } from './smuggling/strict-reader.ts';
-import { compare, formProblem, type Admitted } from './smuggling/verdict.ts';
+import { startNodeRecorder, startStrictRecorder, type Recorder } from './smuggling/recorder.ts';
+import { beyondReading, compare, formProblem, type Admitted } from './smuggling/verdict.ts';
 
 /** Every family is sent to the sidecar with two readers of the same bytes behind it. */
 const FAMILIES = { ...FRAMING_FAMILIES, ...LINE_FAMILIES };
 const RANDOM_CASES = 1_500;
 
+/** Families in which nothing is well-formed enough to be let through. */
+const ONLY_REFUSED: ReadonlySet<string> = new Set(['a length and a coding', 'folded lines']);
+
 const families: readonly (readonly [string, () => readonly string[]])[] = [
   ...Object.entries(FAMILIES),
-  ['random edits', () => edited(new Random(SEED), RANDOM_CASES, Object.values(FAMILIES).flatMap((make) => make()))],
+  [
+    'random edits',
+    () =>
+      edited(
+        new Random(SEED),
+        RANDOM_CASES,
+        Object.values(FAMILIES).flatMap((make) => make()),
+      ),
+  ],
 ];
 
 async function startTarget(recorder: Recorder): Promise<{ rig: Rig; token: string; host: string }> {
@@ -54,62 +65,68 @@ function admittedIn(rig: Rig): Admitted[] {
     });
 }
 
-/** What llhttp reads as if it were not there, and no reader takes for a request or a body: RFC 9112 sections 2.2 and 3. */
-function tidied(bytes: Buffer): Buffer {
-  const text = bytes.toString('latin1');
-  const lines = text.replace(/^[\r\n]+/, '').replace(/(\r\n\r\n)[\r\n]+(?=GET )/g, '$1');
-  return Buffer.from(lines.replace(/ {2,}HTTP\/1/g, ' HTTP/1').replace(/^(content-length:) *0{9,}/im, '$1 '), 'latin1');
+/** For the message of a failure: the seed and the bytes that caused it, without the credential that was sent. */
+function caused(cases: readonly HostileCase[], found: readonly { readonly method: string; readonly target: string }[]) {
+  return found.slice(0, 10).map(({ method, target }) => {
+    const bytes = cases.find(({ id }) => id === idOf(target))?.bytes.toString('latin1');
+    return { seed: SEED, request: `${method} ${target}`, bytes };
+  });
 }
 
-/** For the message of a failure: the seed and the bytes that caused it. */
-function caused(cases: readonly HostileCase[], found: readonly { readonly target: string }[]): unknown {
-  const ids = new Set(found.map(({ target }) => idOf(target)));
-  const bytes = cases.filter(({ id }) => ids.has(id)).map((one) => one.bytes.toString('latin1'));
-  return { seed: SEED, found: found.slice(0, 5), cases: bytes.slice(0, 5) };
+interface Reader {
+  readonly name: string;
+  readonly start: () => Promise<Recorder>;
+  /** Takes every nth case. */
+  readonly every: number;
 }
 
-const readers = { 'a strict reader': startStrictRecorder, 'node:http': startNodeRecorder };
+const readers: readonly Reader[] = [
+  { name: 'a strict reader', start: startStrictRecorder, every: 1 },
+  { name: 'node:http', start: startNodeRecorder, every: 6 },
+  ...(PYTHON === undefined ? [] : [{ name: "python's http.server", start: startPythonRecorder, every: 12 }]),
+];
 
-describe.each(Object.entries(readers))('with %s as upstream', (_, startRecorder) => {
-  test.each(families)('%s: the upstream sees exactly the requests that were admitted', async (_family, make) => {
-    const cases = numbered(make());
-    const recorder = await startRecorder();
-    const { rig, token, host } = await startTarget(recorder);
-    await sendAll(rig.port('api'), cases);
-    await rig.sidecar.drain();
+test.skipIf(PYTHON !== undefined)('python3 is not on this machine: its http.server is not asked', ({ skip }) => skip());
 
-    const seen = recorder.seen();
-    const { smuggled, disordered, reframed, lost } = compare(admittedIn(rig), seen);
-    expect(smuggled, JSON.stringify(caused(cases, smuggled))).toEqual([]);
-    expect(disordered, JSON.stringify(caused(cases, disordered))).toEqual([]);
-    expect(reframed, JSON.stringify(caused(cases, reframed))).toEqual([]);
-    expect(lost).toEqual([]);
-    expect(recorder.problems()).toEqual([]);
-    const bent: [string, Seen][] = [];
-    for (const one of seen) {
-      const problem = formProblem(one, host, 'X-Api-Key', token);
-      if (problem !== undefined) bent.push([problem, one]);
-    }
-    expect(bent, JSON.stringify(caused(cases, bent.map(([, one]) => one)))).toEqual([]);
-    const { appendFileSync } = await import('node:fs');
-    for (const one of cases) {
-      const mine = seen.filter(({ target }) => idOf(target) === one.id);
-      const strict = readFramed(tidied(one.bytes));
-      const keys = (list: readonly { method: string; target: string; body: string }[]) => list.map(({ method, target, body }) => `${method} ${target} ${body}`).sort();
-      const left = keys(strict.messages);
-      const extra = keys(mine).filter((key) => !left.includes(key));
-      if (extra.length > 0) appendFileSync('/tmp/lenient.txt', JSON.stringify([_family, extra, strict.problem, one.bytes.toString('latin1').slice(0, 300)]) + '\n');
-    }
-    console.log(_family, cases.length, seen.length);
-  }, 60_000);
+describe.each(readers)('with $name as upstream', ({ start, every }) => {
+  test.each(families)(
+    '%s: the upstream sees exactly the requests that were admitted',
+    async (_, make) => {
+      const cases = numbered(make()).filter((_one, at) => at % every === 0);
+      const recorder = await start();
+      const { rig, token, host } = await startTarget(recorder);
+      await sendAll(rig.port('api'), cases);
+      await rig.sidecar.drain();
+
+      const seen = await recorder.seen();
+      expect(seen.length > 0 || ONLY_REFUSED.has(_)).toBe(true);
+      const { smuggled, disordered, reframed, lost } = compare(admittedIn(rig), seen);
+      expect(caused(cases, smuggled)).toEqual([]);
+      expect(caused(cases, disordered)).toEqual([]);
+      expect(caused(cases, reframed)).toEqual([]);
+      expect(lost).toEqual([]);
+      const beyond = beyondReading(cases, seen);
+      expect(caused(cases, beyond)).toEqual([]);
+      expect(recorder.problems()).toEqual([]);
+      for (const one of seen) {
+        const problem = formProblem(one, host, 'X-Api-Key', token);
+        expect(problem, JSON.stringify(caused(cases, [one]))).toBeUndefined();
+      }
+    },
+    60_000,
+  );
 });
 
-test.each(Object.entries(readers))('with %s behind it, a proxy that forwards bytes smuggles', async (_, startRecorder) => {
-  const cases = numbered(Object.values(FRAMING_FAMILIES).flatMap((make) => make().slice(0, 300)));
-  const recorder = await startRecorder();
-  const { port, admitted } = await startNaiveProxy(recorder.port, canary());
-  await sendAll(port, cases);
-  const { smuggled } = compare(admitted, recorder.seen());
-  console.log(smuggled.length, smuggled.filter(({ target }) => target.endsWith('/smuggled')).length);
-  expect(smuggled.filter(({ target }) => target.endsWith('/smuggled')).length).toBeGreaterThan(0);
-}, 60_000);
+test.each(readers)(
+  'with $name behind it, a proxy that forwards bytes smuggles',
+  async ({ start }) => {
+    const cases = numbered(Object.values(FAMILIES).flatMap((make) => make().slice(0, 60)));
+    const recorder = await start();
+    const { port, admitted } = await startNaiveProxy(recorder.port, canary());
+    await sendAll(port, cases);
+    const seen = await recorder.seen();
+    const { smuggled } = compare(admitted, seen);
+    expect(smuggled.filter(({ target }) => target.endsWith('/smuggled')).length).toBeGreaterThan(0);
+  },
+  60_000,
+);

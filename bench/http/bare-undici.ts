@@ -18,7 +18,10 @@ class Forward implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    this.#response.writeHead(status, kept((controller.rawHeaders as Buffer[]).map((bytes) => bytes.toString('latin1'))));
+    this.#response.writeHead(
+      status,
+      kept((controller.rawHeaders as Buffer[]).map((bytes) => bytes.toString('latin1'))),
+    );
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

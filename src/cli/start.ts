@@ -31,7 +31,11 @@ export const command = defineCommand({
  * reload (SIGUSR1 as CyberArk's broker; having a handler also keeps Node from opening its inspector). All are hooked
  * before the start, since the default of each is to kill: what they ask for is done once everything is open.
  */
-async function run(options: Omit<RunOptions, 'onStopRequested'>, watch: boolean, signal?: AbortSignal): Promise<number> {
+async function run(
+  options: Omit<RunOptions, 'onStopRequested'>,
+  watch: boolean,
+  signal?: AbortSignal,
+): Promise<number> {
   const { file, log } = options;
   surviveNothingUnexpected(log);
   const end = new Ending();
@@ -43,7 +47,7 @@ async function run(options: Omit<RunOptions, 'onStopRequested'>, watch: boolean,
   };
   const unhook = hookSignals(end, changed);
   signal?.addEventListener('abort', () => end.begin(), { once: true });
-  const loaded = contentOf(file);
+  const loaded = watch ? contentOf(file) : undefined;
   let unwatch = (): void => undefined;
   try {
     sidecar = await startSidecar({ ...options, onStopRequested: () => end.begin() });

@@ -157,8 +157,9 @@ function canonicalCredentials(written: MapNode, path: Path, report: Report): Map
 
 function credentialText(node: ScalarNode, path: Path, report: Report): ScalarNode {
   if (typeof node.value === 'string') return node;
-  if (node.text !== node.written) {
+  if (node.value === null) report.warn(path, 'this credential is empty');
+  else if (node.text !== node.written) {
     report.warn(path, 'this unquoted value is read as YAML 1.1 and changes: write it in quotes');
-  } else if (node.value === null) report.warn(path, 'this credential is empty');
+  }
   return scalarNode(node.at, node.text, node);
 }

@@ -23,6 +23,8 @@ export interface Downstream {
   body(): Readable | undefined;
   /** True once the whole request has arrived. */
   readonly received: boolean;
+  /** Passes an interim answer on (102, 103); HTTP/1.0 clients and fields besides Link are left out. */
+  inform(head: ResponseHead): void;
   start(head: ResponseHead): void;
   /** False asks the caller to wait for `onDrain`. */
   write(chunk: Uint8Array): boolean;
@@ -37,9 +39,10 @@ export interface Downstream {
   onGone(listener: () => void): void;
 }
 
-/** What the upstream's side reports, in this order: `head`, `chunk`*, then `end` or `error`. */
+/** What the upstream's side reports, in this order: `inform`*, `head`, `chunk`*, then `end` or `error`. */
 export interface UpstreamListener {
   started(control: UpstreamControl): void;
+  inform(head: ResponseHead): void;
   head(head: ResponseHead): void;
   chunk(chunk: Uint8Array): void;
   end(trailers: readonly string[]): void;

@@ -161,6 +161,10 @@ class Exchange implements UpstreamListener {
     if (this.#abort.signal.aborted) control.abort();
   }
 
+  inform(response: ResponseHead): void {
+    this.#downstream.inform({ ...response, headers: endToEndResponse(response.headers) });
+  }
+
   head(response: ResponseHead): void {
     if (this.#shouldRefetch(response.status)) {
       this.#control!.pause();
@@ -298,6 +302,10 @@ class Attempt implements UpstreamListener {
 
   started(control: UpstreamControl): void {
     this.#exchange.started(control);
+  }
+
+  inform(head: ResponseHead): void {
+    if (!this.#stale) this.#exchange.inform(head);
   }
 
   head(head: ResponseHead): void {

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { SidecarError, type ErrorCode } from '../error.ts';
+import { HttpServer } from '../node-http.ts';
 import type { HttpContext, HttpRoutes } from './binding.ts';
 import { serveExchange, type ExchangeEnd } from './exchange.ts';
 import { NodeDownstream } from './node-downstream.ts';
@@ -57,7 +58,7 @@ interface Connection {
  * Speaks HTTP/1.1 on sockets that a listener accepted. Node's parser in strict mode; every limit set and enforced.
  */
 export class HttpFront {
-  readonly #server: HttpServer;
+  readonly #server: Server;
   readonly #address: string;
   readonly #connections = new WeakMap<Duplex, Connection>();
   readonly #current: () => HttpHandler;
@@ -155,7 +156,7 @@ export class HttpFront {
     const connection = this.#connections.get(socket)!;
     socket.on('error', () => socket.destroy());
     // Its answer would overtake those that are owed for the requests before it.
-    if (connection.running > 0) {
+    if (connection.running > 0 || connection.ended) {
       socket.destroy();
       return;
     }
@@ -180,7 +181,8 @@ export class HttpFront {
 
   #refuseConnect(socket: Duplex): void {
     // As for an upgrade: no answer may overtake another.
-    if ((this.#connections.get(socket)?.running ?? 0) > 0) socket.destroy();
+    const connection = this.#connections.get(socket);
+    if (connection === undefined || connection.running > 0 || connection.ended) socket.destroy();
     else this.#answerRaw(socket, 'connect-refused');
   }
 
@@ -208,8 +210,8 @@ export class HttpFront {
 
   #clientError(error: NodeJS.ErrnoException, socket: Duplex): void {
     // node reports the same fault again for each packet that follows.
-    if (this.#answered.has(socket)) return;
     const connection = this.#connections.get(socket);
+    if (this.#answered.has(socket) || connection?.ended === true) return;
     const code = clientErrorCode(error.code);
     // Once an answer is on its way, another one on the same connection would be read as its continuation.
     if (code === undefined || !socket.writable || (connection?.running ?? 0) > 0) {

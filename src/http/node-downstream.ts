@@ -1,6 +1,7 @@
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { headerValues, type RequestHead, type ResponseHead } from '../connector/head.ts';
+import { STATUS_CODES } from '../node-http.ts';
 import { RequestBody } from './body.ts';
 import type { Downstream } from './engine.ts';
 
@@ -57,6 +58,13 @@ export class NodeDownstream implements Downstream {
     if (!this.hasBody) return undefined;
     this.#body ??= new RequestBody(this.#request, bytesMax);
     return this.#body;
+  }
+
+  inform({ status, headers }: ResponseHead): void {
+    if (this.version === '1.0' || this.started || this.gone) return;
+    if (status === 102) this.#response.writeProcessing();
+    const hints = headerValues(headers, 'link');
+    if (status === 103 && hints.length > 0) this.#response.writeEarlyHints({ link: hints });
   }
 
   start(head: ResponseHead): void {

@@ -106,10 +106,10 @@ class UpstreamHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _: unknown, reason?: string): void {
-    // Interim responses other than 100 (which undici keeps) have no place to go once the final head is awaited.
-    if (status < 200) return;
+    const head = { status, reason: phrase(reason), headers: flat(controller.rawHeaders as Buffer[]) };
+    if (status < 200) return this.#listener.inform(head);
     this.#disarm();
-    this.#listener.head({ status, reason: phrase(reason), headers: flat(controller.rawHeaders as Buffer[]) });
+    this.#listener.head(head);
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -1,10 +1,11 @@
-import { STATUS_CODES, type ClientRequest, type IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ProxyServer } from 'http-proxy-3';
 import { headerValues, type RequestHead } from '../connector/head.ts';
 import { formatAuthority, type Origin } from '../connector/origin.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
+import { STATUS_CODES } from '../node-http.ts';
 import { outcomeOf } from '../telemetry/metrics.ts';
 import { decide, endedEvent, lend, recordRefusal, refusalEvent, useEvent } from './admit.ts';
 import type { HttpContext, HttpRoutes } from './binding.ts';
@@ -186,7 +187,7 @@ function join(
     const options = { toProxy: true, prependPath: false, secure: true, connectTimeout: binding.connectSeconds * 1000 };
     proxy.ws(
       upgradeRequest(message, head, origin),
-      socket as Socket,
+      socket,
       rest,
       { ...options, ...upgradeTarget(origin, binding.tls) },
       (thrown: Error) => upgrade.fail(upstreamError(thrown)),

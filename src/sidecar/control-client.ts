@@ -1,5 +1,6 @@
-import { request, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { SidecarError } from '../error.ts';
+import { request } from '../node-http.ts';
 import type { SidecarStatus } from './state.ts';
 
 const BODY_BYTES_MAX = 4 * 1024 * 1024;

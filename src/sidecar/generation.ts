@@ -185,11 +185,18 @@ function endpointsOf(
       address,
       services: services.map(({ config }) => config.name),
       socketMode: services.reduce((mode, { config }) => mode & config.socketMode, 0o777),
-      idleSeconds: Math.max(...services.map(({ config }) => config.timeouts.idleSeconds)),
+      idleSeconds: Math.max(...services.map(({ config }) => longestSilence(config))),
       handler: handlerOf(routesOf(address, services)),
     });
   }
   return endpoints;
+}
+
+/** The longest that a downstream may hear and say nothing while all is well. */
+function longestSilence({ timeouts }: ServiceConfig): number {
+  const { credentialSeconds, connectSeconds, headersSeconds, idleSeconds } = timeouts;
+  // A lease may wait for the one before it, and a refused one is fetched once more.
+  return Math.max(idleSeconds, 3 * credentialSeconds + 2 * (connectSeconds + headersSeconds));
 }
 
 /** Forward services in alphabetical order: the precedence of CyberArk's broker where patterns overlap. */

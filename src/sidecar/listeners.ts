@@ -79,7 +79,9 @@ export class Listeners {
 
   /** Addresses that should accept and do not. */
   deaf(): string[] {
-    return [...this.#slots.values()].filter(({ listener }) => !listener.accepting).map(({ listener }) => listener.address);
+    return [...this.#slots.values()]
+      .filter(({ listener }) => !listener.accepting)
+      .map(({ listener }) => listener.address);
   }
 
   status(): ListenerStatus[] {

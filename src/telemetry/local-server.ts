@@ -1,7 +1,8 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as NetServer } from 'node:net';
 import type { ListenAddress } from '../config/config.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
+import { createServer } from '../node-http.ts';
 import type { Log } from './log.ts';
 
 const HEADER_BYTES_MAX = 8 * 1024;

@@ -11,8 +11,36 @@ function answer(fields: readonly string[], body: string, line = 'HTTP/1.1 200 OK
 }
 
 function framing(): string[] {
-  const lengths = ['5', '+5', '-5', '0', '05', '5,5', '5, 6', '6', '0x5', '18446744073709551621', '9007199254740993', '5 5', '', 'five', '"5"'];
-  const codings = ['chunked', 'identity', 'xchunked', 'chunked, identity', 'identity, chunked', ',chunked', 'gzip, chunked', '"chunked"', 'chunked\x00', '\x0bchunked', ''];
+  const lengths = [
+    '5',
+    '+5',
+    '-5',
+    '0',
+    '05',
+    '5,5',
+    '5, 6',
+    '6',
+    '0x5',
+    '18446744073709551621',
+    '9007199254740993',
+    '5 5',
+    '',
+    'five',
+    '"5"',
+  ];
+  const codings = [
+    'chunked',
+    'identity',
+    'xchunked',
+    'chunked, identity',
+    'identity, chunked',
+    ',chunked',
+    'gzip, chunked',
+    '"chunked"',
+    'chunked\x00',
+    '\x0bchunked',
+    '',
+  ];
   const bodies = ['hello', '5\r\nhello\r\n0\r\n\r\n', '0\r\n\r\n'];
   return bodies.flatMap((body) => [
     ...lengths.map((length) => answer([`Content-Length: ${length}`], body + EVIL)),
@@ -22,18 +50,55 @@ function framing(): string[] {
       answer(['Transfer-Encoding: chunked', `Content-Length: ${length}`], body + EVIL),
       answer([`Content-Length: ${length}`, 'Content-Length: 5'], body + EVIL),
     ]),
-    ...['Content_Length: 0', 'Transfer_Encoding: chunked', 'Content-Length : 5', 'Transfer-Encoding : chunked', 'Connection: Content-Length'].map((field) =>
-      answer(['Content-Length: 5', field], body + EVIL),
-    ),
+    ...[
+      'Content_Length: 0',
+      'Transfer_Encoding: chunked',
+      'Content-Length : 5',
+      'Transfer-Encoding : chunked',
+      'Connection: Content-Length',
+    ].map((field) => answer(['Content-Length: 5', field], body + EVIL)),
   ]);
 }
 
 function chunks(): string[] {
-  const sizes = ['+5', '-5', ' 5', '5 ', '0x5', 'FFFFFFFFFFFFFFFF', '10000000000000005', '', 'g', '5;a=\x00', '5;a\n', '5;\r', '5\n', '5_'];
+  const sizes = [
+    '+5',
+    '-5',
+    ' 5',
+    '5 ',
+    '0x5',
+    'FFFFFFFFFFFFFFFF',
+    '10000000000000005',
+    '',
+    'g',
+    '5;a=\x00',
+    '5;a\n',
+    '5;\r',
+    '5\n',
+    '5_',
+  ];
   const ends = ['\r\n', '\n', '\r', '', 'xx'];
   const trailers = [
-    ...['Content-Length: 0', 'Transfer-Encoding: chunked', 'X-T: ok', 'X-T: \x00', 'X-T : y', ' X-T: y', 'X-T: a\r\n b', 'X-T: a\nX-U: b'],
-    ...['Set-Cookie: a=b', 'Connection: close', 'Host: evil', 'HTTP/1.1 200 OK', 'X-T: \xe9', ': y', 'Content-Type: text/html', 'X-T: a\rb'],
+    ...[
+      'Content-Length: 0',
+      'Transfer-Encoding: chunked',
+      'X-T: ok',
+      'X-T: \x00',
+      'X-T : y',
+      ' X-T: y',
+      'X-T: a\r\n b',
+      'X-T: a\nX-U: b',
+    ],
+    ...[
+      'Set-Cookie: a=b',
+      'Connection: close',
+      'Host: evil',
+      'HTTP/1.1 200 OK',
+      'X-T: \xe9',
+      ': y',
+      'Content-Type: text/html',
+      'X-T: a\rb',
+    ],
   ];
   const te = ['Transfer-Encoding: chunked'];
   return [
@@ -46,9 +111,34 @@ function chunks(): string[] {
 function heads(): string[] {
   const bytes = ALL_BYTES.filter((byte) => !/[0-9A-Za-z]/.test(byte));
   const lines = [
-    ...['HTTP/1.0 200 OK', 'HTTP/0.9 200 OK', 'HTTP/1.2 200 OK', 'HTTP/2.0 200 OK', 'HTTP/1.1 200', 'HTTP/1.1 200 ', 'HTTP/1.1  200 OK', 'http/1.1 200 OK'],
-    ...['HTTP/1.1 2000 OK', 'HTTP/1.1 20 OK', 'HTTP/1.1 099 OK', 'HTTP/1.1 000 OK', 'HTTP/1.1 999 X', 'HTTP/1.1 -20 OK', 'HTTP/1.1 2x0 OK', 'ICY 200 OK'],
-    ...['HTTP/1.1 101 Switching Protocols', 'HTTP/1.1 204 No Content', 'HTTP/1.1 304 Not Modified', 'HTTP/1.1 205 Reset', 'HTTP/1.1 600 X', ''],
+    ...[
+      'HTTP/1.0 200 OK',
+      'HTTP/0.9 200 OK',
+      'HTTP/1.2 200 OK',
+      'HTTP/2.0 200 OK',
+      'HTTP/1.1 200',
+      'HTTP/1.1 200 ',
+      'HTTP/1.1  200 OK',
+      'http/1.1 200 OK',
+    ],
+    ...[
+      'HTTP/1.1 2000 OK',
+      'HTTP/1.1 20 OK',
+      'HTTP/1.1 099 OK',
+      'HTTP/1.1 000 OK',
+      'HTTP/1.1 999 X',
+      'HTTP/1.1 -20 OK',
+      'HTTP/1.1 2x0 OK',
+      'ICY 200 OK',
+    ],
+    ...[
+      'HTTP/1.1 101 Switching Protocols',
+      'HTTP/1.1 204 No Content',
+      'HTTP/1.1 304 Not Modified',
+      'HTTP/1.1 205 Reset',
+      'HTTP/1.1 600 X',
+      '',
+    ],
   ];
   const breaks = ['\r\n ', '\r\n\t', '\n', '\r', '\n ', '\r ', '\x00', '\x0b', '\r\r\n', '\n\r'];
   return [
@@ -88,7 +178,11 @@ function floods(): string[] {
     answer(['Content-Length: 5'], 'hello') + '\r\n\r\n' + EVIL,
     answer(['Content-Length: 5'], 'hello') + EVIL.repeat(20),
     answer(['Content-Length: 4'], 'help') + EVIL + EVIL,
-    answer(['Content-Length: 5', 'Connection: Upgrade', 'Upgrade: websocket'], `hello${EVIL}`, 'HTTP/1.1 101 Switching Protocols'),
+    answer(
+      ['Content-Length: 5', 'Connection: Upgrade', 'Upgrade: websocket'],
+      `hello${EVIL}`,
+      'HTTP/1.1 101 Switching Protocols',
+    ),
     '\r\n\r\n' + fine,
     'garbage',
     '\x00'.repeat(100),

@@ -20,48 +20,59 @@ export interface Seen {
 export interface Recorder {
   readonly port: number;
   /** Requests by order of arrival on each connection. */
-  seen(): readonly Seen[];
+  seen(): readonly Seen[] | Promise<readonly Seen[]>;
   /** What no reader of RFC 9112 takes for a request. */
   problems(): readonly string[];
 }
 
+/** A recorder whose requests are at hand at once. */
+export interface InProcessRecorder extends Recorder {
+  seen(): readonly Seen[];
+}
+
 const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
+interface Kept {
+  readonly whole: StrictRequest[];
+  /** Not yet a whole request. */
+  rest: Buffer;
+}
+
 /** Keeps every byte per connection and answers each request that the strict reader takes for whole. */
-export async function startStrictRecorder(): Promise<Recorder> {
-  const connections: { bytes: Buffer; answered: number }[] = [];
+export async function startStrictRecorder(): Promise<InProcessRecorder> {
+  const connections: Kept[] = [];
   const sockets = new Set<Socket>();
   const server = createRawServer((socket) => {
-    const kept = { bytes: Buffer.alloc(0), answered: 0 };
+    const kept: Kept = { whole: [], rest: Buffer.alloc(0) };
     connections.push(kept);
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk) => {
-      kept.bytes = Buffer.concat([kept.bytes, chunk]);
-      const { messages, problem } = readRequests(kept.bytes);
-      for (const { complete } of messages.slice(kept.answered)) {
-        if (!complete) break;
-        kept.answered += 1;
-        socket.write(ANSWER);
-      }
-      if (problem !== undefined) socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+      const bytes = Buffer.concat([kept.rest, chunk]);
+      const { messages, end, problem } = readRequests(bytes);
+      const whole = messages.filter(({ complete }) => complete);
+      kept.whole.push(...whole);
+      kept.rest = bytes.subarray(end);
+      socket.write(ANSWER.repeat(whole.length));
+      if (problem !== undefined)
+        socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
     });
   });
   const port = await listen(server, () => sockets.forEach((socket) => socket.destroy()));
   return {
     port,
     seen: () =>
-      connections.flatMap(({ bytes }, connection) =>
-        readRequests(bytes).messages.map((strict) => ({ connection, ...strict, strict })),
+      connections.flatMap(({ whole, rest }, connection) =>
+        [...whole, ...readRequests(rest).messages].map((strict) => ({ connection, ...strict, strict })),
       ),
     problems: () =>
-      connections.map(({ bytes }) => readRequests(bytes).problem).filter((problem) => problem !== undefined),
+      connections.map(({ rest }) => readRequests(rest).problem).filter((problem) => problem !== undefined),
   };
 }
 
 /** A second pair of eyes: what node:http takes for requests. */
-export async function startNodeRecorder(): Promise<Recorder> {
+export async function startNodeRecorder(): Promise<InProcessRecorder> {
   const seen: Seen[] = [];
   const problems: string[] = [];
   const numbers = new Map<Socket, number>();

@@ -43,22 +43,33 @@ const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP\/1\.1$
 const STATUS_LINE = /^HTTP\/1\.1 ([1-9][0-9]{2}) [\t\x20-\x7e\x80-\xff]*$/;
 const BODILESS: ReadonlySet<number> = new Set([204, 304]);
 
-/** The upstream's side of the sidecar; a request without exactly one Host is no request there. */
+/** For the upstream's side of the sidecar, where nothing but the canonical form may come. */
 export function readRequests(bytes: Buffer): Reading<StrictRequest> {
-  const { messages, end, problem } = readFramed(bytes);
-  const bad = messages.findIndex(({ fields }) => valuesOf(fields, 'host').length !== 1);
-  return bad < 0 ? { messages, end, problem } : { messages: messages.slice(0, bad), end, problem: 'not exactly one Host' };
+  return readAll(bytes, (text, at) => {
+    const [request, end] = readRequest(text, at, (line) => line);
+    if (valuesOf(request.fields, 'host').length !== 1) malformed('not exactly one Host');
+    return [request, end];
+  });
 }
 
-/** Everything that has the frame of a request, wherever it claims to go. */
+/**
+ * For the downstream's side: everything that has the frame of a request, wherever it claims to go. Passes over empty
+ * lines before a request and doubled blanks in its first line, as servers may (RFC 9112 sections 2.2 and 3).
+ */
 export function readFramed(bytes: Buffer): Reading<StrictRequest> {
-  return readAll(bytes, (text, at) => {
-    const { line, head, fields, next } = readHead(text, at);
-    const [, method, target] = REQUEST_LINE.exec(line) ?? malformed(`request line ${JSON.stringify(line)}`);
-    const framing = framingOf(fields) ?? { kind: 'none' as const };
-    const { next: end, ...rest } = readBody(text, next, framing);
-    return [{ line, head, fields, method: method!, target: target!, ...rest }, end];
+  return readAll(bytes, (text, from) => {
+    let at = from;
+    while (text[at] === '\r' || text[at] === '\n') at += 1;
+    return readRequest(text, at, (line) => line.replace(/ +/g, ' '));
   });
+}
+
+function readRequest(text: string, at: number, tidy: (line: string) => string): [StrictRequest, number] {
+  const { line, head, fields, next } = readHead(text, at);
+  const [, method, target] = REQUEST_LINE.exec(tidy(line)) ?? malformed(`request line ${JSON.stringify(line)}`);
+  const framing = framingOf(fields) ?? { kind: 'none' as const };
+  const { next: end, ...rest } = readBody(text, next, framing);
+  return [{ line, head, fields, method: method!, target: target!, ...rest }, end];
 }
 
 /** `methods`: of the requests that were sent, in order; an answer beyond them is a problem. `closed`: nothing will follow. */
@@ -142,7 +153,7 @@ function framingOf(fields: StrictMessage['fields']): Framing | undefined {
     return { kind: 'chunked' };
   }
   if (lengths.length === 0) return undefined;
-  if (!/^[0-9]{1,19}$/.test(lengths[0]!)) malformed('a length that is no number');
+  if (!/^[0-9]+$/.test(lengths[0]!)) malformed('a length that is no number');
   return { kind: 'length', length: Number(lengths[0]) };
 }
 
@@ -170,7 +181,8 @@ function readChunks(text: string, from: number): ReadBody {
   for (;;) {
     const eol = text.indexOf('\r\n', at);
     if (eol < 0) return partial();
-    const [, digits] = /^([0-9A-Fa-f]{1,12})(?:;[\t\x20-\x7e]*)?$/.exec(text.slice(at, eol)) ?? malformed('chunk size');
+    const [, digits] =
+      /^(0*[0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e]*)?$/.exec(text.slice(at, eol)) ?? malformed('chunk size');
     const size = parseInt(digits!, 16);
     at = eol + 2;
     if (size === 0) break;

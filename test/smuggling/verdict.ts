@@ -1,6 +1,7 @@
 import { foldName } from '../../src/connector/head.ts';
+import { idOf, type HostileCase } from './hostile-case.ts';
 import type { Seen } from './recorder.ts';
-import { valuesOf } from './strict-reader.ts';
+import { readFramed, valuesOf } from './strict-reader.ts';
 
 /** One use that the pipeline let through, in the order it did. */
 export interface Admitted {
@@ -50,8 +51,34 @@ export function compare(admitted: readonly Admitted[], seen: readonly Seen[]): V
   return { smuggled, disordered, reframed, lost: left.filter(({ bodyBytes }) => bodyBytes !== undefined) };
 }
 
+/** What an upstream took for a request, or for its body, where a strict reader of the case finds another or none. */
+export function beyondReading(cases: readonly HostileCase[], seen: readonly Seen[]): Seen[] {
+  const byId = new Map(cases.map((one) => [one.id, one]));
+  const bySameCase = Map.groupBy(seen, ({ target }) => idOf(target));
+  return [...bySameCase].flatMap(([id, requests]) => {
+    const hostile = id === undefined ? undefined : byId.get(id);
+    // An edit may have spoilt the id of the first request; the one behind it always has its own.
+    if (hostile === undefined) return [];
+    const { messages } = readFramed(hostile.bytes);
+    return requests.filter(
+      (request) =>
+        !messages.some(
+          ({ method, target, body }) =>
+            method === request.method &&
+            target === request.target &&
+            (request.complete ? body === request.body : body.startsWith(request.body)),
+        ),
+    );
+  });
+}
+
 export function pathOf(target: string): string {
   return target.split(/[?#]/, 1)[0]!;
+}
+
+/** A tab may stand inside a value (RFC 9110 section 5.5). */
+function isControl(char: string): boolean {
+  return (char < ' ' && char !== '\t') || char === '\x7f';
 }
 
 /** Why a request is not in the one form that the sidecar sends; undefined where it is. */
@@ -64,16 +91,24 @@ export function formProblem(seen: Seen, host: string, header: string, secret: st
   const framing = names.filter((name) => ['content-length', 'transfer-encoding'].includes(foldName(name)));
   if (framing.length > 1) return `framed by ${framing.join(' and ')}`;
   if (framing.length === 0 && seen.body !== '') return 'a body that nothing frames';
-  if (valuesOf(seen.fields, 'transfer-encoding').some((coding) => coding !== 'chunked')) return 'a coding other than chunked';
-  if (valuesOf(seen.fields, 'content-length').some((length) => String(Number(length)) !== length || Number(length) > Number.MAX_SAFE_INTEGER)) {
+  if (valuesOf(seen.fields, 'transfer-encoding').some((coding) => coding !== 'chunked'))
+    return 'a coding other than chunked';
+  if (
+    valuesOf(seen.fields, 'content-length').some(
+      (length) => String(Number(length)) !== length || Number(length) > Number.MAX_SAFE_INTEGER,
+    )
+  ) {
     return 'a length that is not canonical';
   }
-  if (names.some((name) => ['te', 'trailer', 'keep-alive', 'upgrade', 'proxy-connection', 'expect'].includes(foldName(name)))) {
+  if (
+    names.some((name) =>
+      ['te', 'trailer', 'keep-alive', 'upgrade', 'proxy-connection', 'expect'].includes(foldName(name)),
+    )
+  ) {
     return `a field of another connection among ${names.join(', ')}`;
   }
   if (seen.strict === undefined) return undefined;
-  // A tab may stand inside a value (RFC 9110 section 5.5).
-  if (/[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/.test(seen.strict.head.replaceAll('\r\n', ''))) return 'a control byte';
+  if ([...seen.strict.head.replaceAll('\r\n', '')].some(isControl)) return 'a control byte';
   if (seen.strict.trailers.length > 0) return 'trailers';
   return undefined;
 }
