@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -20,12 +20,18 @@ export function builtCommand(say: (words: string) => void): string[] {
     if (status !== 0) say(stdout);
     if (!existsSync(ENTRY)) throw new Error('the build failed');
   }
-  return ['--disable-sigusr1', ENTRY];
+  return [...flags(), ENTRY];
 }
 
 /** Words that start the command line from the checkout, without a build. */
 export function sourceCommand(): string[] {
-  return ['--disable-sigusr1', '--conditions=source', join(ROOT, 'src/cli/secretless.ts')];
+  return [...flags(), '--conditions=source', join(ROOT, 'src/cli/secretless.ts')];
+}
+
+/** Node's flags as the installed command has them: from its first line. */
+function flags(): string[] {
+  const [first = ''] = readFileSync(join(ROOT, 'src/cli/secretless.ts'), 'utf8').split('\n');
+  return first.split(' ').filter((word) => word.startsWith('--'));
 }
 
 function newest(paths: readonly string[]): number {

@@ -1,4 +1,4 @@
-import { stringify } from 'yaml';
+import { printText } from '../config/print-text.ts';
 import { formatProblem } from '../config/problem.ts';
 import { readConfig } from '../main.ts';
 import { defineCommand, JSON_OPTION } from './command.ts';
@@ -32,7 +32,7 @@ export const command = defineCommand({
       return ok ? EXIT.ok : EXIT.config;
     }
     for (const problem of problems) io.stderr.write(`${formatProblem(problem)}\n`);
-    if (print === true && result.normalized !== undefined) io.stdout.write(stringify(result.normalized));
+    if (print === true && result.normalized !== undefined) io.stdout.write(printText(result.normalized));
     else if (ok) io.stdout.write(`${file}: good\n`);
     return ok ? EXIT.ok : EXIT.config;
   },

@@ -65,7 +65,7 @@ async function explain(
   const nowhere = { record: () => Promise.reject(new SidecarError('internal')), note: () => undefined };
   const context = { policy, ledger: nowhere, log, now: () => new Date() };
   const stores = storesOf(config.providers);
-  const parts = { connectors, context, metrics: openMetrics({ version: '' }), store: stores.of };
+  const parts = { connectors, context, metrics: openMetrics({ version: '' }), store: stores.of, fetchKeys: false };
   const generation = await Generation.open(config, parts, stores.close);
   try {
     const endpoints = [...generation.endpoints].filter(([address]) => listener === undefined || address === listener);

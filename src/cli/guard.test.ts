@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { refusal } from './guard.ts';
 
-const GOOD = { node: '24.18.1', execArgv: [], env: {} };
+const GOOD = { node: '24.18.1', execArgv: [], env: {}, inspector: undefined };
 
 test.each(['24.18.1', '24.19.0', '26.5.1', '26.6.0', '27.0.0', '28.1.0'])('Node %s may run it', (node) => {
   expect(refusal({ ...GOOD, node })).toBeUndefined();
@@ -43,4 +43,10 @@ test('other options are none of our business', () => {
   expect(
     refusal({ ...GOOD, execArgv: ['--conditions=source'], env: { NODE_OPTIONS: '--use-openssl-ca' } }),
   ).toBeUndefined();
+});
+
+test('an inspector that is open already is refused, unless it is allowed', () => {
+  const inspector = 'ws://127.0.0.1:9229/x';
+  expect(refusal({ ...GOOD, inspector })).toContain('inspector');
+  expect(refusal({ ...GOOD, inspector, env: { SECRETLESS_ALLOW_INSPECT: '1' } })).toBeUndefined();
 });

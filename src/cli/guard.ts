@@ -4,6 +4,14 @@ export interface ProcessFacts {
   readonly node: string;
   readonly execArgv: readonly string[];
   readonly env: NodeJS.ProcessEnv;
+  /** Address of an inspector that is open already. */
+  readonly inspector: string | undefined;
+}
+
+/** The facts of this process. */
+export function processFacts(): ProcessFacts {
+  const inspector = process.getBuiltinModule('node:inspector').url();
+  return { node: process.versions.node, execArgv: process.execArgv, env: process.env, inspector };
 }
 
 /** First good version of each supported line; `engines` of package.json says the same. */
@@ -13,16 +21,20 @@ const FLOORS = [
 ] as const;
 
 /** Why this process must not run, in one line; undefined where it may. */
-export function refusal({ node, execArgv, env }: ProcessFacts): string | undefined {
+export function refusal({ node, execArgv, env, inspector }: ProcessFacts): string | undefined {
   if (!isSupported(node)) return `Node ${node} is not supported: use 24.18.1 or later of 24, or 26.5.1 or later`;
   if (env['SECRETLESS_ALLOW_INSPECT'] === '1') return undefined;
   // Node reads `_` for `-` in options, and quotes in NODE_OPTIONS; whoever can inspect can read every credential.
   const words = [...execArgv, env['NODE_OPTIONS'] ?? ''].map((word) =>
     word.replaceAll('_', '-').replaceAll(/["\\]/g, ''),
   );
-  if (!words.some((word) => word.includes('--inspect'))) return undefined;
-  return 'an inspector could read every credential: run without --inspect, or set SECRETLESS_ALLOW_INSPECT=1';
+  if (words.some((word) => word.includes('--inspect'))) return INSPECTED;
+  // A signal may have opened it before the first line of ours ran.
+  return inspector === undefined ? undefined : INSPECTED;
 }
+
+const INSPECTED =
+  'an inspector could read every credential: run without --inspect, or set SECRETLESS_ALLOW_INSPECT=1';
 
 function isSupported(node: string): boolean {
   const [major = 0, minor = 0, patch = 0] = node.split(/[.-]/).map(Number);

@@ -1,11 +1,11 @@
-#!/usr/bin/env -S node --disable-sigusr1
+#!/usr/bin/env -S node --max-semi-space-size=4
 // First of all: without a handler of ours, Node answers SIGUSR1 by opening an inspector. `start` puts reload here.
 process.on('SIGUSR1', () => undefined);
 
 // Nothing is imported statically: it would run before the line above.
-const { refusal } = await import('./guard.ts');
+const { processFacts, refusal } = await import('./guard.ts');
 
-const refused = refusal({ node: process.versions.node, execArgv: process.execArgv, env: process.env });
+const refused = refusal(processFacts());
 if (refused !== undefined) {
   process.stderr.write(`secretless: ${refused}\n`);
   process.exit(78);

@@ -1,4 +1,4 @@
-import { asSidecarError } from '../error.ts';
+import { asSidecarError, SidecarError } from '../error.ts';
 import type { Config } from '../config/config.ts';
 import { startSidecar, type RunOptions } from '../main.ts';
 import type { Sidecar } from '../sidecar/sidecar.ts';
@@ -6,6 +6,7 @@ import { openLog, type Log } from '../telemetry/log.ts';
 import { defineCommand } from './command.ts';
 import { configFile, FILE_OPTION } from './config-file.ts';
 import { EXIT } from './exit.ts';
+import { processFacts, refusal } from './guard.ts';
 import { contentOf, watchFile } from './watch.ts';
 
 export const command = defineCommand({
@@ -51,6 +52,7 @@ async function run(
   let unwatch = (): void => undefined;
   try {
     sidecar = await startSidecar({ ...options, onStopRequested: () => end.begin() });
+    refuseInspector();
     sayReady(sidecar, file, log);
     if (reloadWanted) reload(sidecar);
     if (watch) {
@@ -82,6 +84,12 @@ class Ending {
     this.#resolve();
     return first;
   }
+}
+
+/** Opening an inspector takes node a moment: one that a signal asked for at the very start may be there only now. */
+function refuseInspector(): void {
+  const refused = refusal(processFacts());
+  if (refused !== undefined) throw new SidecarError('config-invalid', { detail: refused });
 }
 
 function sayReady(sidecar: Sidecar, file: string, log: Log): void {

@@ -16,6 +16,8 @@ export interface GenerationParts {
   readonly context: HttpContext;
   readonly metrics: Metrics;
   readonly store: (from: string) => SecretStore;
+  /** False for a generation that will serve nobody: client keys are not fetched. */
+  readonly fetchKeys: boolean;
 }
 
 /** What one listener address needs to know of a configuration. */
@@ -107,10 +109,10 @@ async function openHttpService(
   service: ServiceConfig,
   connector: HttpConnector,
   { limits }: Config,
-  { store, metrics }: GenerationParts,
+  { store, metrics, fetchKeys }: GenerationParts,
 ): Promise<OpenedService> {
   const { timeouts } = service;
-  const tls = await upstreamTls(service, store);
+  const tls = await upstreamTls(service, fetchKeys ? store : undefined);
   const instance = connector.open(service.config);
   const source = openSource({
     service: service.name,
@@ -159,9 +161,12 @@ async function openHttpService(
   };
 }
 
-async function upstreamTls({ tls, timeouts }: ServiceConfig, store: (from: string) => SecretStore): Promise<UpstreamTls> {
+async function upstreamTls(
+  { tls, timeouts }: ServiceConfig,
+  store: ((from: string) => SecretStore) | undefined,
+): Promise<UpstreamTls> {
   const { key, ...rest } = tls;
-  if (key === undefined) return rest;
+  if (key === undefined || store === undefined) return rest;
   const fetched = await store(key.from).fetch(key.get, AbortSignal.timeout(timeouts.credentialSeconds * 1000));
   return { ...rest, key: fetched.secret.expose((bytes) => Buffer.from(bytes)) };
 }

@@ -41,6 +41,9 @@ export class Listener {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #silent = new Set<Socket>();
+  /** Accepted before `begin`. */
+  readonly #early = new Set<Socket>();
+  #begun = false;
   #connectionsMax: number;
   #silentSeconds: number;
   #bound = '';
@@ -52,11 +55,11 @@ export class Listener {
     this.#silentSeconds = options.silentSeconds;
     this.#server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS },
-      (socket) => this.#accept(socket),
+      (socket) => this.#arrived(socket),
     );
   }
 
-  /** Errors: `address-unavailable`. */
+  /** Binds, and keeps whoever connects waiting until `begin`. Errors: `address-unavailable`. */
   static async open(options: ListenerOptions, acceptor: Acceptor): Promise<Listener> {
     const listener = new Listener(options, acceptor);
     await listener.#bind();
@@ -76,6 +79,18 @@ export class Listener {
     return this.#server.listening;
   }
 
+  /** Serves: those who came early first. */
+  begin(): void {
+    this.#begun = true;
+    for (const socket of this.#early) this.#accept(socket);
+    this.#early.clear();
+  }
+
+  /** Mode bits of the socket file; nothing for TCP. */
+  async setMode(mode: number): Promise<void> {
+    if (this.#options.address.kind === 'unix') await chmod(this.#options.address.path, mode);
+  }
+
   /** For connections accepted from now on. */
   limit(connectionsMax: number, silentSeconds: number): void {
     this.#connectionsMax = connectionsMax;
@@ -87,7 +102,7 @@ export class Listener {
     const stopped = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
       : Promise.resolve();
-    for (const socket of this.#silent) socket.destroy();
+    for (const socket of [...this.#silent, ...this.#early]) socket.destroy();
     this.#acceptor.drain();
     await stopped;
     this.#acceptor.close();
@@ -97,7 +112,7 @@ export class Listener {
   close(): void {
     if (this.#server.listening) this.#server.close();
     this.#acceptor.close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of [...this.#sockets, ...this.#early]) socket.destroy();
   }
 
   async #bind(): Promise<void> {
@@ -141,9 +156,16 @@ export class Listener {
     });
   }
 
+  #arrived(socket: Socket): void {
+    socket.on('error', () => socket.destroy());
+    if (this.#begun) this.#accept(socket);
+    else if (this.#early.size >= this.#connectionsMax) socket.destroy();
+    else this.#early.add(socket);
+  }
+
   #accept(socket: Socket): void {
     const { metrics } = this.#options;
-    socket.on('error', () => socket.destroy());
+    if (socket.destroyed) return;
     if (this.#sockets.size >= this.#connectionsMax) {
       this.#acceptor.turnAway(socket, 'connections-exhausted');
       return;

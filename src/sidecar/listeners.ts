@@ -56,12 +56,16 @@ export class Listeners {
         this.#slots.delete(key);
         this.#letGo(slot.listener, generation.config.limits.drainSeconds);
       } else {
+        if (slot.endpoint.socketMode !== endpoint.socketMode) this.#changeMode(slot.listener, endpoint.socketMode);
         slot.endpoint = endpoint;
         slot.front.limit(frontLimits(endpoint, generation.config.limits));
         slot.listener.limit(generation.config.limits.connections, generation.config.limits.keepAliveSeconds);
       }
     }
-    for (const [key, slot] of added) this.#slots.set(key, slot);
+    for (const [key, slot] of added) {
+      this.#slots.set(key, slot);
+      slot.listener.begin();
+    }
   }
 
   /** Drains all; false where the time was over first and connections were cut. */
@@ -108,6 +112,12 @@ export class Listeners {
     );
     const slot: Slot = { listener, front, endpoint };
     return slot;
+  }
+
+  #changeMode(listener: Listener, mode: number): void {
+    listener.setMode(mode).catch((error: unknown) => {
+      this.#log.error({ listener: listener.address, error }, 'the mode of the socket could not be changed');
+    });
   }
 
   #letGo(listener: Listener, seconds: number): void {

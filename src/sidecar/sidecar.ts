@@ -36,6 +36,9 @@ export interface SidecarOptions {
   readonly onStopRequested: () => void;
 }
 
+/** For closing what the exchanges used, once all of them are over. */
+const CLOSE_SECONDS = 2;
+
 /** The running sidecar: starts whole, reloads whole or not at all, drains. */
 export class Sidecar {
   readonly #options: SidecarOptions;
@@ -164,13 +167,15 @@ export class Sidecar {
     if (!inTime) log.warn({ drainSeconds }, 'the time to drain is over, connections were cut');
     this.#ledger.note({ type: 'sidecar.stopped', id: this.#id, reason: inTime ? 'drained' : 'cut' });
     await this.#closeAll();
-    await this.#ledger.close().catch((error: unknown) => log.error({ error }, 'the end of the ledger is lost'));
+    const closed = this.#ledger.close().catch((error: unknown) => log.error({ error }, 'the end of the ledger is lost'));
+    await Promise.race([closed, afterSeconds(CLOSE_SECONDS)]);
     log.info({}, 'stopped');
   }
 
   async #closeAll(): Promise<void> {
     this.#listeners.close();
-    await this.#generation.retire();
+    // Everything was cut, so this takes a moment; whatever may hold it must not hold the end of the process.
+    await Promise.race([this.#generation.retire(), afterSeconds(CLOSE_SECONDS)]);
     await this.#telemetry?.close();
     await this.#control?.close();
   }
@@ -220,8 +225,13 @@ function openGeneration(options: SidecarOptions, config: Config, ledger: Ledger,
   const stores = options.openStores(config.providers);
   const policy = new Policy(config.rules, { rates });
   const context = { policy, ledger, log: options.log, now: () => new Date() };
-  const parts = { connectors: options.connectors, context, metrics: options.metrics, store: (from: string) => stores.of(from) };
+  const store = (from: string): SecretStore => stores.of(from);
+  const parts = { connectors: options.connectors, context, metrics: options.metrics, store, fetchKeys: true };
   return Generation.open(config, parts, () => stores.close());
+}
+
+function afterSeconds(seconds: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, seconds * 1000).unref());
 }
 
 /** What is bound for the life of the process. */

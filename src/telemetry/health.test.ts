@@ -152,3 +152,17 @@ test('an address in use is a clear error', async () => {
     detail: expect.stringContaining('EADDRINUSE'),
   });
 });
+
+test('silent connections do not keep a probe from its answer', async () => {
+  const port = await open();
+  const silent = await Promise.all(
+    Array.from({ length: 80 }, async () => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      await once(socket, 'connect');
+      return socket;
+    }),
+  );
+  onTestFinished(() => silent.forEach((socket) => socket.destroy()));
+  expect((await fetch(`http://127.0.0.1:${port}/live`)).status).toBe(200);
+});

@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Server as NetServer } from 'node:net';
+import type { Server as NetServer, Socket } from 'node:net';
 import type { ListenAddress } from '../config/config.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
 import { createServer } from '../node-http.ts';
@@ -47,10 +47,30 @@ export function createLocalServer(options: LocalServerOptions): Server {
     },
     (request, response) => void serve(options, request, response),
   );
-  server.maxConnections = CONNECTIONS_MAX;
+  makeRoom(server);
   // An accept error such as EMFILE arrives here as well and must not end the process.
   server.on('error', (error) => options.log.warn({ error }, 'local server failed'));
   return server;
+}
+
+/**
+ * Holds at most `CONNECTIONS_MAX` sockets. A new one pushes out the one that has waited longest without asking: silent
+ * connections must not keep a probe from its answer.
+ */
+function makeRoom(server: Server): void {
+  const waiting = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    waiting.add(socket);
+    socket.once('close', () => waiting.delete(socket));
+    if (waiting.size > CONNECTIONS_MAX) for (const oldest of waiting) return void oldest.destroy();
+  });
+  server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+    const { socket } = request;
+    waiting.delete(socket);
+    response.once('close', () => {
+      if (!socket.destroyed) waiting.add(socket);
+    });
+  });
 }
 
 async function serve(options: LocalServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
