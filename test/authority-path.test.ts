@@ -161,3 +161,30 @@ test.each(Object.entries(readers))(
     expect(passed.filter(isAdmin).length).toBeGreaterThan(0);
   },
 );
+
+test('no path leads out of the path of the target', async () => {
+  const recorder = await startStrictRecorder();
+  const rig = await startRig(
+    `services:
+  api:
+    connector: http
+    listenOn: tcp://127.0.0.1:0
+    target: http://127.0.0.1:${recorder.port}/base
+    credentials: { token: { from: env, get: PATH_TOKEN } }
+    config: { headers: { X-Api-Key: "{{ .token }}" } }
+`,
+    { PATH_TOKEN: canary() },
+  );
+  const ups = ['..', '%2e%2e', '..;', '..%20', '.%20.', '%c0%ae%c0%ae', '%e0%80%ae.', '%ef%bc%8e.', '%e2%80%a4%E2%80%A4'];
+  const climbs = ups.flatMap((up) => ['/', '%2f', '%c0%af', '%ef%bc%8f', '%5c'].map((slash) => `/${up}${slash}admin`));
+  const paths = [...climbs, '/sound', '//sound', '/a%20b/sound', '/..a/sound'];
+  await sendAll(
+    rig.port('api'),
+    paths.map((path) => ({
+      bytes: Buffer.from(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`, 'latin1'),
+    })),
+  );
+  await rig.sidecar.drain();
+  const received = recorder.seen().map(({ target }) => target);
+  expect(received.sort()).toEqual(['/base//sound', '/base/..a/sound', '/base/a%20b/sound', '/base/sound']);
+});

@@ -250,8 +250,7 @@ test('SIGUSR1 reloads and opens no inspector, and SIGUSR2 does nothing', async (
   const folder = stateFolder();
   const [debugPort] = await freePorts(1);
   const env = { API_TOKEN: canary(), NODE_OPTIONS: `--debug-port=127.0.0.1:${debugPort}` };
-  const nodeOptions = ['--conditions=source'];
-  const rig = startProcess(small(upstream, folder, 'one'), { folder, env, nodeOptions });
+  const rig = startProcess(small(upstream, folder, 'one'), { folder, env });
   await rig.ready();
   rig.child.kill('SIGUSR2');
   writeFileSync(rig.file, small(upstream, folder, 'two'));
@@ -268,7 +267,8 @@ test('under --disable-sigusr1 Node holds SIGUSR1 back: no inspector, no reload, 
   const folder = stateFolder();
   const [debugPort] = await freePorts(1);
   const env = { API_TOKEN: canary(), NODE_OPTIONS: `--debug-port=127.0.0.1:${debugPort}` };
-  const rig = startProcess(small(upstream, folder, 'one'), { folder, env });
+  const nodeOptions = ['--disable-sigusr1', '--conditions=source'];
+  const rig = startProcess(small(upstream, folder, 'one'), { folder, env, nodeOptions });
   await rig.ready();
   rig.child.kill('SIGUSR1');
   expect(await markSeen(rig, upstream)).toBe('one');

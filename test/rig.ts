@@ -46,9 +46,10 @@ export async function startRig(yaml: string, env: Record<string, string> = {}): 
     for (const name of Object.keys(env)) delete process.env[name];
   });
   const log: Record<string, unknown>[] = [];
+  const lines: string[] = [];
   const stream = {
     write: (line: string): void => {
-      keepArtefact('log', line);
+      lines.push(line);
       log.push(JSON.parse(line) as Record<string, unknown>);
     },
   };
@@ -80,6 +81,7 @@ export async function startRig(yaml: string, env: Record<string, string> = {}): 
     keepArtefact('metrics', (await metrics?.text()) ?? '');
     keepArtefact('status', JSON.stringify(sidecar.status()));
     await sidecar.drain();
+    keepArtefact('log', lines.join(''));
     keepArtefact('ledger', readFileSync(join(folder, 'ledger.jsonl')));
   });
   return rig;

@@ -50,3 +50,8 @@ test('an inspector that is open already is refused, unless it is allowed', () =>
   expect(refusal({ ...GOOD, inspector })).toContain('inspector');
   expect(refusal({ ...GOOD, inspector, env: { SECRETLESS_ALLOW_INSPECT: '1' } })).toBeUndefined();
 });
+
+test.each(['--heapsnapshot-signal=SIGUSR2', '--heap_prof', '--report-on-fatalerror'])('%s is refused', (option) => {
+  expect(refusal({ ...GOOD, execArgv: [option] })).toContain('writes memory');
+  expect(refusal({ ...GOOD, env: { NODE_OPTIONS: option } })).toContain('writes memory');
+});

@@ -29,9 +29,21 @@ export function refusal({ node, execArgv, env, inspector }: ProcessFacts): strin
     word.replaceAll('_', '-').replaceAll(/["\\]/g, ''),
   );
   if (words.some((word) => word.includes('--inspect'))) return INSPECTED;
+  const writer = MEMORY_WRITERS.find((option) => words.some((word) => word.includes(option)));
+  if (writer !== undefined) return `${writer} writes memory or the environment to a file: run without it`;
   // A signal may have opened it before the first line of ours ran.
   return inspector === undefined ? undefined : INSPECTED;
 }
+
+/** Options of node that write heaps or reports, where credentials would stand in clear. */
+const MEMORY_WRITERS = [
+  '--heapsnapshot-signal',
+  '--heapsnapshot-near-heap-limit',
+  '--heap-prof',
+  '--report-on-signal',
+  '--report-on-fatalerror',
+  '--report-uncaught-exception',
+];
 
 const INSPECTED =
   'an inspector could read every credential: run without --inspect, or set SECRETLESS_ALLOW_INSPECT=1';

@@ -211,6 +211,6 @@ function routesOf(address: ListenAddress, services: readonly OpenedService[]): H
     reverse: services.find(({ config }) => config.target !== undefined)?.binding,
     forward: byName.filter(({ config }) => config.target === undefined).map(({ binding }) => binding),
     unmatched: byName.find(({ config }) => config.target === undefined && config.unmatched === 'pass')?.binding,
-    loopback: address.kind === 'tcp' && isLoopback(address.host),
+    exposure: address.kind !== 'tcp' ? 'socket' : isLoopback(address.host) ? 'loopback' : 'network',
   };
 }

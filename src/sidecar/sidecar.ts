@@ -71,6 +71,8 @@ export class Sidecar {
    */
   static async start(options: SidecarOptions): Promise<Sidecar> {
     const config = options.load();
+    // Another sidecar on this state folder answers here: said before its ledger is touched.
+    await prepareSocketPath(config.control.socket);
     const ledger = await openLedger({
       ...config.ledger,
       onHealth: (health) =>
