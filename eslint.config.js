@@ -28,7 +28,7 @@ export default tseslint.config(
         { selector: 'ExportDefaultDeclaration', message: 'name what you export' },
         { selector: 'TSEnumDeclaration', message: 'use a union of string literals' },
         { selector: "NewExpression[callee.name='Function']", message: 'code from strings is refused' },
-        { selector: "TSParameterProperty", message: 'declare the field' },
+        { selector: 'TSParameterProperty', message: 'declare the field' },
       ],
       'no-eval': 'error',
       'no-restricted-imports': ['error', { paths: [{ name: 'node:vm', message: 'no code from strings' }] }],

@@ -139,11 +139,20 @@ async function show(rows: readonly Row[], upstream: DemoUpstream, env: NodeJS.Pr
     allRight &&= right;
     const { errand } = row;
     const what = `${errand.method} ${errand.target.replace(/^http:\/\/[^/]*/, '')}`;
-    return [row.service, `${what}, ${row.sent}`, seen?.credential ?? '(nothing arrived)', String(outcome.status), added(row, outcome, direct), right ? 'right' : 'WRONG'];
+    return [
+      row.service,
+      `${what}, ${row.sent}`,
+      seen?.credential ?? '(nothing arrived)',
+      String(outcome.status),
+      added(row, outcome, direct),
+      right ? 'right' : 'WRONG',
+    ];
   });
   io.stdout.write(table(['service', 'agent sent', 'upstream saw', 'status', 'added', ''], cells));
   const { ok, lines } = await ledgerReport(env);
-  io.stdout.write(`\nagent environment: ${environment.length} variables; ledger: ${lines} events, ${ok ? 'chain verified' : 'BROKEN'}\n`);
+  io.stdout.write(
+    `\nagent environment: ${environment.length} variables; ledger: ${lines} events, ${ok ? 'chain verified' : 'BROKEN'}\n`,
+  );
   io.stdout.write(allRight && ok ? 'every row is right\n' : 'something is WRONG\n');
   return allRight && ok;
 }

@@ -45,8 +45,7 @@ const MEMORY_WRITERS = [
   '--report-uncaught-exception',
 ];
 
-const INSPECTED =
-  'an inspector could read every credential: run without --inspect, or set SECRETLESS_ALLOW_INSPECT=1';
+const INSPECTED = 'an inspector could read every credential: run without --inspect, or set SECRETLESS_ALLOW_INSPECT=1';
 
 function isSupported(node: string): boolean {
   const [major = 0, minor = 0, patch = 0] = node.split(/[.-]/).map(Number);

@@ -57,7 +57,8 @@ export function buildReference(
   }
   if (written.get === undefined) return undefined;
   if (type === 'literal') return { from, get: literalText(written.get, path, multiline, context) };
-  const problem = found?.in === 'build' ? found.provider.checkId?.(written.get, context.providerOptions.get(from)) : undefined;
+  const problem =
+    found?.in === 'build' ? found.provider.checkId?.(written.get, context.providerOptions.get(from)) : undefined;
   if (problem !== undefined) report.error([...path, 'get'], problem);
   return { from, get: written.get };
 }

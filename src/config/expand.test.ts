@@ -66,7 +66,8 @@ test('what a variable brings into a credential appears in no problem and not in 
 });
 
 test('a value with a variable that is not set is reported once, whatever it is for', () => {
-  const written = 'version: 2\nservices: { a: { connector: http, listenOn: "tcp://127.0.0.1:${NO_PORT}", target: "http://h:${NO_PORT}" } }\n';
+  const written =
+    'version: 2\nservices: { a: { connector: http, listenOn: "tcp://127.0.0.1:${NO_PORT}", target: "http://h:${NO_PORT}" } }\n';
   const said = errors(written, { environment }).filter((line) => /port/i.test(line));
   expect(said).toEqual([expect.stringContaining('NO_PORT is not set'), expect.stringContaining('NO_PORT is not set')]);
 });

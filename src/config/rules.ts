@@ -104,7 +104,8 @@ function checkHost(host: string, path: Path, { report }: Context): void {
   if (isIP(host) !== 0) return;
   if (host.includes('://')) report.error(path, 'a host has no scheme');
   else if (host !== host.toLowerCase()) report.error(path, 'a host is written in lower case');
-  else if (!HOST.test(host.replace(/:\d+$/, '')) && !host.startsWith('[')) report.error(path, 'a host is a name, an IP address without brackets, or `*.` and a name');
+  else if (!HOST.test(host.replace(/:\d+$/, '')) && !host.startsWith('['))
+    report.error(path, 'a host is a name, an IP address without brackets, or `*.` and a name');
 }
 
 function checkTime(time: WrittenRule['time'], path: Path, { report, options }: Context): void {

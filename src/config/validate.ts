@@ -168,13 +168,7 @@ const TYPES: Readonly<Record<string, string>> = {
   null: 'empty',
 };
 
-function reportError(
-  error: ErrorObject,
-  base: Path,
-  report: Report,
-  root: Node,
-  otherKeys: readonly string[],
-): void {
+function reportError(error: ErrorObject, base: Path, report: Report, root: Node, otherKeys: readonly string[]): void {
   const path = [...base, ...pathOf(error)];
   const schema = (error.parentSchema ?? {}) as Described;
   const params = error.params as Readonly<Record<string, unknown>>;

@@ -38,7 +38,13 @@ export function demoRows(status: SidecarStatus, upstreamPort: number): Row[] {
       status: 401,
       saw: /^none$/,
     },
-    { service: 'header', errand: errand('header', 'GET', '/v1/items'), sent: 'no credential', status: 200, saw: /^Bearer token \(\d+ / },
+    {
+      service: 'header',
+      errand: errand('header', 'GET', '/v1/items'),
+      sent: 'no credential',
+      status: 200,
+      saw: /^Bearer token \(\d+ /,
+    },
     {
       service: 'header',
       errand: errand('header', 'GET', '/v1/items', { Authorization: 'Bearer made-up', AUTHORIZATION_: 'x' }),
@@ -46,7 +52,13 @@ export function demoRows(status: SidecarStatus, upstreamPort: number): Row[] {
       status: 200,
       saw: /^Bearer token/,
     },
-    { service: 'basic', errand: errand('basic', 'GET', '/v1/items'), sent: 'no credential', status: 200, saw: /^Basic demo-user/ },
+    {
+      service: 'basic',
+      errand: errand('basic', 'GET', '/v1/items'),
+      sent: 'no credential',
+      status: 200,
+      saw: /^Basic demo-user/,
+    },
     { service: 'query', errand: errand('query', 'GET', '/tiles?zoom=3'), sent: 'no key', status: 200, saw: /^\?key=/ },
     { service: 'oauth', errand: proxied, sent: 'http_proxy, no signature', status: 200, saw: /^OAuth 1\.0a/ },
     {

@@ -34,7 +34,12 @@ export async function openUpstream(credentials: DemoCredentials): Promise<DemoUp
     const credential = accepted(request, credentials);
     if (request.headers['x-demo'] !== undefined) {
       const [path = ''] = request.url!.split('?');
-      seen.push({ row: String(request.headers['x-demo']), method: request.method!, path, credential: credential ?? 'none' });
+      seen.push({
+        row: String(request.headers['x-demo']),
+        method: request.method!,
+        path,
+        credential: credential ?? 'none',
+      });
     }
     if (credential === undefined) response.writeHead(401, { 'content-type': 'text/plain' }).end('who are you?\n');
     else answer(request, response);
@@ -71,14 +76,17 @@ const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 function upgrade(request: IncomingMessage, socket: Duplex, credentials: DemoCredentials, seen: Seen[]): void {
   const credential = accepted(request, credentials);
-  seen.push({ row: String(request.headers['x-demo']), method: 'GET', path: request.url!, credential: credential ?? 'none' });
+  seen.push({
+    row: String(request.headers['x-demo']),
+    method: 'GET',
+    path: request.url!,
+    credential: credential ?? 'none',
+  });
   if (credential === undefined) {
     socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
     return;
   }
-  const accept = createHash('sha1')
-    .update(`${request.headers['sec-websocket-key']}${WEBSOCKET_GUID}`)
-    .digest('base64');
+  const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}${WEBSOCKET_GUID}`).digest('base64');
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
   );
@@ -88,7 +96,8 @@ function upgrade(request: IncomingMessage, socket: Duplex, credentials: DemoCred
 /** The credential that a request brings, described; undefined where it brings none that is right. */
 function accepted(request: IncomingMessage, credentials: DemoCredentials): string | undefined {
   const authorization = request.headers.authorization ?? '';
-  if (same(authorization, `Bearer ${credentials.token}`)) return `Bearer token (${credentials.token.length} characters)`;
+  if (same(authorization, `Bearer ${credentials.token}`))
+    return `Bearer token (${credentials.token.length} characters)`;
   const basic = `Basic ${Buffer.from(`demo-user:${credentials.password}`).toString('base64')}`;
   if (same(authorization, basic)) return `Basic demo-user + password (${credentials.password.length} characters)`;
   const url = new URL(request.url!, `http://${request.headers.host}`);
