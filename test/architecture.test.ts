@@ -20,9 +20,45 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: ['error', 'schema', 'node-http'],
   identity: ['error', 'schema', 'node-http'],
   http: ['error', 'schema', 'node-http', 'policy', 'credential', 'connector', 'telemetry'],
-  sidecar: ['error', 'schema', 'node-http', 'policy', 'credential', 'connector', 'config', 'ledger', 'telemetry', 'http'],
-  cli: ['error', 'schema', 'node-http', 'policy', 'connector', 'config', 'ledger', 'telemetry', 'http', 'sidecar', 'main'],
-  main: ['error', 'schema', 'node-http', 'policy', 'credential', 'config', 'ledger', 'telemetry', 'http', 'sidecar', 'providers', 'connectors'],
+  sidecar: [
+    'error',
+    'schema',
+    'node-http',
+    'policy',
+    'credential',
+    'connector',
+    'config',
+    'ledger',
+    'telemetry',
+    'http',
+  ],
+  cli: [
+    'error',
+    'schema',
+    'node-http',
+    'policy',
+    'connector',
+    'config',
+    'ledger',
+    'telemetry',
+    'http',
+    'sidecar',
+    'main',
+  ],
+  main: [
+    'error',
+    'schema',
+    'node-http',
+    'policy',
+    'credential',
+    'config',
+    'ledger',
+    'telemetry',
+    'http',
+    'sidecar',
+    'providers',
+    'connectors',
+  ],
 };
 
 interface Import {
@@ -71,7 +107,8 @@ test('every part imports only what stands below it', () => {
 });
 
 test('the check of imports sees a violation where there is one', () => {
-  const planted = (file: string, module: string, typeOnly = false): string[] => violations([{ file, module, typeOnly }]);
+  const planted = (file: string, module: string, typeOnly = false): string[] =>
+    violations([{ file, module, typeOnly }]);
   expect(planted('src/policy/decide.ts', '../credential/secret.ts')).toHaveLength(1);
   expect(planted('src/http/place.ts', '../../connectors/index.ts', true)).toHaveLength(1);
   expect(planted('src/sidecar/sidecar.ts', '../main.ts', true)).toHaveLength(1);

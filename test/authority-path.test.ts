@@ -175,7 +175,17 @@ test('no path leads out of the path of the target', async () => {
 `,
     { PATH_TOKEN: canary() },
   );
-  const ups = ['..', '%2e%2e', '..;', '..%20', '.%20.', '%c0%ae%c0%ae', '%e0%80%ae.', '%ef%bc%8e.', '%e2%80%a4%E2%80%A4'];
+  const ups = [
+    '..',
+    '%2e%2e',
+    '..;',
+    '..%20',
+    '.%20.',
+    '%c0%ae%c0%ae',
+    '%e0%80%ae.',
+    '%ef%bc%8e.',
+    '%e2%80%a4%E2%80%A4',
+  ];
   const climbs = ups.flatMap((up) => ['/', '%2f', '%c0%af', '%ef%bc%8f', '%5c'].map((slash) => `/${up}${slash}admin`));
   const paths = [...climbs, '/sound', '//sound', '/a%20b/sound', '/..a/sound'];
   await sendAll(
@@ -186,5 +196,5 @@ test('no path leads out of the path of the target', async () => {
   );
   await rig.sidecar.drain();
   const received = recorder.seen().map(({ target }) => target);
-  expect(received.sort()).toEqual(['/base//sound', '/base/..a/sound', '/base/a%20b/sound', '/base/sound']);
+  expect(new Set(received)).toEqual(new Set(['/base/sound', '/base//sound', '/base/a%20b/sound', '/base/..a/sound']));
 });

@@ -1,8 +1,10 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { canary } from './canary.ts';
-import { ask, startRig, startUpstream } from './rig.ts';
+import { ask, eventually, startRig, startUpstream } from './rig.ts';
 
-async function injecting() {
+async function injecting(more = '') {
   const token = canary();
   const upstream = await startUpstream();
   const rig = await startRig(
@@ -13,6 +15,7 @@ async function injecting() {
     target: http://127.0.0.1:${upstream.port}
     credentials: { token: { from: env, get: TOKEN } }
     config: { headers: { X-Api-Key: "{{ .token }}" } }
+${more}
 `,
     { TOKEN: token },
   );
@@ -55,4 +58,33 @@ test('the ledger holds the decision with the version of the credential, and the 
   await rig.sidecar.drain();
   expect(rig.events('exchange.ended')[0]).toMatchObject({ id: decision!['id'], status: 200 });
   expect(rig.events('connection.closed')[0]).toMatchObject({ exchanges: 1 });
+});
+
+test('the end of a connection counts the bytes of the exchange that it cut', async () => {
+  const upstream = await startUpstream((_request, response) => void response.writeHead(200).write('x'.repeat(1000)));
+  const rig = await startRig(`services:
+  api:
+    connector: http
+    listenOn: tcp://127.0.0.1:0
+    target: http://127.0.0.1:${upstream.port}
+    credentials: { token: ${canary()} }
+    config: { headers: { X-Api-Key: "{{ .token }}" } }
+`);
+  const socket = connect(rig.port('api'), '127.0.0.1');
+  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(socket, 'data');
+  socket.destroy();
+  await eventually(() => rig.events('connection.closed').length === 1, 'the end of the connection');
+  expect(rig.events('connection.closed')[0]).toMatchObject({ exchanges: 1, bytesDown: 1000 });
+  expect(rig.events('exchange.ended')[0]).toMatchObject({ result: 'error', bytesDown: 1000 });
+});
+
+test('a use that policy refused is no time of the upstream', async () => {
+  const { rig, port, upstream } = await injecting('rules: [{ id: reads, effect: allow, methods: [GET] }]');
+  await ask(port, 'DELETE /');
+  await ask(port, 'GET /');
+  expect(upstream.requests).toHaveLength(1);
+  const metrics = await (await fetch(`${rig.telemetry()}/metrics`)).text();
+  expect(metrics).toContain('secretless_upstream_seconds_count{service="api"} 1');
+  expect(metrics).toContain('secretless_added_seconds_count{service="api"} 2');
 });

@@ -32,7 +32,10 @@ writeFileSync(join(artefacts, 'printed'), Buffer.concat(printed));
 
 const list = join(folder, 'canaries.jsonl');
 const canaries = existsSync(list)
-  ? readFileSync(list, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as string)
+  ? readFileSync(list, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as string)
   : [];
 const report = sweep(canaries, artefacts);
 const megabytes = (report.bytes / 1e6).toFixed(1);

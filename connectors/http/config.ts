@@ -1,6 +1,12 @@
-import { type ConfigProblem, foldName, lineProblem, type Static, Type } from 'secretless-sidecar/connector';
+import {
+  compilePattern,
+  type ConfigProblem,
+  foldName,
+  lineProblem,
+  type Static,
+  Type,
+} from 'secretless-sidecar/connector';
 import { fieldNameProblem } from './field-name.ts';
-import { compileGoPattern } from './go-pattern.ts';
 import { suggestion } from './nearest.ts';
 import { compileTemplate, type Template } from './template.ts';
 
@@ -117,7 +123,7 @@ function validationProblems(
       problems.push({ path, message: `this validates the credential ${unknownCredential(name, credentialNames)}` });
     }
     try {
-      compileGoPattern(pattern);
+      compilePattern(pattern);
     } catch (error) {
       problems.push({ path, message: `the pattern ${reasonOf(error)}` });
     }

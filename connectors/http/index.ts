@@ -1,4 +1,5 @@
 import {
+  compilePattern,
   defineHttpConnector,
   lineOf,
   lineProblem,
@@ -9,11 +10,11 @@ import {
   type Authenticated,
   type Credentials,
   type HttpService,
+  type Pattern,
   type RequestHead,
 } from 'secretless-sidecar/connector';
 import { checkHttpConfig, httpConfig, type HttpConfig } from './config.ts';
 import { fieldValueProblem } from './field-name.ts';
-import { compileGoPattern } from './go-pattern.ts';
 import { FORM_BYTES_MAX, freshStamp, hasForm, oauthAuthorization, withoutOauthQuery } from './oauth1.ts';
 import { compileTemplate, type CredentialTexts, type Template } from './template.ts';
 
@@ -41,7 +42,7 @@ class TemplatedHttp implements HttpService {
   readonly #headers: readonly Injection[];
   readonly #query: readonly Injection[];
   readonly #oauth1: Readonly<Record<keyof NonNullable<HttpConfig['oauth1']>, Injection>> | undefined;
-  readonly #validations: readonly { readonly name: string; readonly pattern: RegExp }[];
+  readonly #validations: readonly { readonly name: string; readonly pattern: Pattern }[];
 
   /** Errors: `config-invalid`. */
   constructor(config: HttpConfig) {
@@ -56,7 +57,7 @@ class TemplatedHttp implements HttpService {
       };
       this.#validations = Object.entries(config.credentialValidations ?? {}).map(([name, source]) => ({
         name,
-        pattern: compileGoPattern(source),
+        pattern: compilePattern(source),
       }));
     } catch (cause) {
       throw new SidecarError('config-invalid', {
@@ -83,7 +84,7 @@ class TemplatedHttp implements HttpService {
 
   #validate(texts: CredentialTexts): void {
     for (const { name, pattern } of this.#validations) {
-      if (pattern.test(texts.text(name))) continue;
+      if (pattern.matches(texts.text(name))) continue;
       throw new SidecarError('credential-unfit', { detail: `credential "${name}" does not match its validation` });
     }
   }

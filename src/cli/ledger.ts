@@ -56,7 +56,11 @@ function verifyText(file: string, report: VerifyReport): string {
   if (report.files.length === 0) return `${file}: there is no ledger\n`;
   const torn = report.tornBytes === 0 ? '' : `, ${report.tornBytes} bytes of an unfinished line`;
   const read = `${report.lines} lines in ${report.files.length} files${torn}`;
-  if (report.ok) return `${file}: good, ${read}, events ${report.first ?? '-'} to ${report.last ?? '-'}\n`;
+  if (report.ok) {
+    const { removed } = report;
+    const gone = removed === undefined ? '' : `; ${removed.first} to ${removed.last} were removed by rotation`;
+    return `${file}: good, ${read}, events ${report.first ?? '-'} to ${report.last ?? '-'}${gone}\n`;
+  }
   const problems = report.problems.map(
     (each) => `${each.file}${each.line === 0 ? '' : `:${each.line}`}: ${each.kind}: ${each.message}\n`,
   );

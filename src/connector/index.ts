@@ -2,6 +2,7 @@
 export * from './connector.ts';
 export * from './head.ts';
 export * from './origin.ts';
+export * from './pattern/pattern.ts';
 export * from './text.ts';
 export type { Credentials } from '../credential/lease.ts';
 export { Secret } from '../credential/secret.ts';

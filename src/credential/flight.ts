@@ -229,8 +229,9 @@ function fromStore(thrown: unknown): SidecarError {
 /** The same error, saying which credential of which provider it is about. */
 function explain(ask: Ask, error: SidecarError): SidecarError {
   const names = ask.names.map((name) => `"${name}"`).join(', ');
-  const id = idIsSecret(ask) ? '' : `, id ${JSON.stringify(ask.get.slice(0, ID_CHARACTERS_MAX))}`;
-  const what = `credential ${names} (provider "${ask.from}"${id})`;
+  const id = nameableId(ask);
+  const shown = id === undefined ? '' : `, id ${JSON.stringify(id.slice(0, ID_CHARACTERS_MAX))}`;
+  const what = `credential ${names} (provider "${ask.from}"${shown})`;
   return new SidecarError(error.code, {
     detail: error.detail === undefined ? what : `${what}: ${error.detail}`,
     cause: error.cause,
@@ -238,11 +239,14 @@ function explain(ask: Ask, error: SidecarError): SidecarError {
   });
 }
 
-function idIsSecret(ask: Ask): boolean {
+/** As much of the id as is safe to print. */
+function nameableId(ask: Ask): string | undefined {
   try {
-    return ask.store().idIsSecret === true;
+    const store = ask.store();
+    if (store.idIsSecret === true) return undefined;
+    return store.nameableId === undefined ? ask.get : store.nameableId(ask.get);
   } catch {
     // Whether the id is safe to print cannot be learned from a store that does not open.
-    return true;
+    return undefined;
   }
 }

@@ -34,6 +34,16 @@ describe('failures of a provider', () => {
     expect(error.detail).toContain('"token"');
   });
 
+  it('name of an id only what its store says may be named', async () => {
+    const opened = open({ references: { token: { from: 'fake', get: 'tool canary-5f1c9e' } } });
+    Object.assign(opened.store, { nameableId: (id: string) => id.split(' ')[0] });
+    const named = await fail(opened, new SidecarError('credential-unavailable'));
+    expect(named.detail).toBe('credential "token" (provider "fake", id "tool")');
+    Object.assign(opened.store, { nameableId: () => undefined });
+    const unnamed = await fail(opened, new SidecarError('credential-unavailable'));
+    expect(unnamed.detail).toBe('credential "token" (provider "fake")');
+  });
+
   it('reach the caller also where the store does not open or throws at once', async () => {
     const opening = open({
       store: () => {

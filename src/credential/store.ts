@@ -13,6 +13,8 @@ export interface Fetched {
 export interface SecretStore {
   /** True where an id is itself the secret (`literal`), so that no error may name it. */
   readonly idIsSecret?: boolean;
+  /** What of an id an error may name, where that is not the whole; undefined: nothing. */
+  nameableId?(id: string): string | undefined;
   /** Errors: `credential-missing`, `credential-unavailable`, `provider-tool-missing`; stops when `signal` aborts. */
   fetch(id: string, signal: AbortSignal): Promise<Fetched>;
   close(): Promise<void>;

@@ -5,6 +5,7 @@ import type { LedgerEvent } from '../ledger/event.ts';
 import type { AccessRequest, Decision, Principal } from '../policy/request.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { ServiceMetrics } from '../telemetry/metrics.ts';
+import type { Exposure } from './browser.ts';
 import type { UpstreamPool } from './engine.ts';
 import type { UrlPattern } from './match.ts';
 import type { UpstreamTls } from './undici-upstream.ts';
@@ -44,8 +45,7 @@ export interface HttpRoutes {
   readonly forward: readonly HttpBinding[];
   /** Where absolute-form requests go that nothing matches; undefined: refused. */
   readonly unmatched: HttpBinding | undefined;
-  /** True where only this machine can connect over TCP: then a foreign Host is a browser tricked by DNS. */
-  readonly loopback: boolean;
+  readonly exposure: Exposure;
 }
 
 /** The parts every exchange uses. */

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { SidecarError } from '../error.ts';
@@ -58,4 +59,17 @@ export class RequestBody extends Readable {
   readonly #onClose = (): void => {
     if (!this.#ended) this.destroy(new SidecarError('request-malformed', { detail: 'the body ended early' }));
   };
+}
+
+/** The whole body, for a signature over it. Errors: `body-too-large`, `request-malformed`. */
+export async function whole(body: Readable, bytesMax: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  body.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > bytesMax) body.destroy(new SidecarError('body-too-large'));
+    else chunks.push(chunk);
+  });
+  await once(body, 'end');
+  return Buffer.concat(chunks, bytes);
 }

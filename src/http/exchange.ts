@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import type { RequestHead, ResponseHead } from '../connector/head.ts';
 import type { Lease } from '../credential/lease.ts';
@@ -6,7 +5,9 @@ import { asSidecarError, SidecarError } from '../error.ts';
 import type { Grant } from '../policy/request.ts';
 import { outcomeOf } from '../telemetry/metrics.ts';
 import { decide, endedEvent, lend, recordRefusal, refusalEvent, unplacedEvent, useEvent } from './admit.ts';
+import { Attempt } from './attempt.ts';
 import type { HttpContext, HttpRoutes } from './binding.ts';
+import { whole } from './body.ts';
 import type { Downstream, UpstreamControl, UpstreamListener } from './engine.ts';
 import { endToEndRequest, endToEndResponse, endToEndTrailers } from './hop-by-hop.ts';
 import { place, type Placement } from './place.ts';
@@ -265,7 +266,7 @@ class Exchange implements UpstreamListener {
     const placement = this.#placement;
     if (error !== undefined) this.#log(error);
     if (placement !== undefined) {
-      const upstreamSeconds = this.#sentAt === 0 ? 0 : (now - this.#sentAt) / 1000;
+      const upstreamSeconds = this.#sentAt === 0 ? undefined : (now - this.#sentAt) / 1000;
       const addedSeconds = ((this.#sentAt === 0 ? now : this.#sentAt) - this.#begun) / 1000;
       placement.binding.metrics.ended(error === undefined ? 'ok' : outcomeOf(error), upstreamSeconds, addedSeconds);
       if (this.#sentAt !== 0) {
@@ -284,60 +285,6 @@ class Exchange implements UpstreamListener {
   }
 }
 
-/** Lets only the newest dispatch speak to the exchange. */
-class Attempt implements UpstreamListener {
-  readonly #exchange: Exchange;
-  readonly #number: number;
-  readonly #current: () => number;
-
-  constructor(exchange: Exchange, number: number, current: () => number) {
-    this.#exchange = exchange;
-    this.#number = number;
-    this.#current = current;
-  }
-
-  get #stale(): boolean {
-    return this.#current() !== this.#number;
-  }
-
-  started(control: UpstreamControl): void {
-    this.#exchange.started(control);
-  }
-
-  inform(head: ResponseHead): void {
-    if (!this.#stale) this.#exchange.inform(head);
-  }
-
-  head(head: ResponseHead): void {
-    if (!this.#stale) this.#exchange.head(head);
-  }
-
-  chunk(chunk: Uint8Array): void {
-    if (!this.#stale) this.#exchange.chunk(chunk);
-  }
-
-  end(trailers: readonly string[]): void {
-    if (!this.#stale) this.#exchange.end(trailers);
-  }
-
-  error(error: Error): void {
-    if (!this.#stale) this.#exchange.error(error);
-  }
-}
-
 function isStream(body: Readable | Uint8Array | undefined): body is Readable {
   return body !== undefined && !(body instanceof Uint8Array);
-}
-
-/** The whole body, for a signature over it. Errors: `body-too-large`, `request-malformed`. */
-async function whole(body: Readable, bytesMax: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  body.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > bytesMax) body.destroy(new SidecarError('body-too-large'));
-    else chunks.push(chunk);
-  });
-  await once(body, 'end');
-  return Buffer.concat(chunks, bytes);
 }

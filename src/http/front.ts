@@ -6,6 +6,7 @@ import { SidecarError, type ErrorCode } from '../error.ts';
 import { HttpServer } from '../node-http.ts';
 import type { HttpContext, HttpRoutes } from './binding.ts';
 import { serveExchange, type ExchangeEnd } from './exchange.ts';
+import { clientErrorCode, headProblem } from './head-problem.ts';
 import { NodeDownstream } from './node-downstream.ts';
 import { problemResponse } from './problem.ts';
 import { isWebsocketUpgrade, problemText, serveUpgrade } from './upgrade.ts';
@@ -47,11 +48,16 @@ interface Connection {
   readonly id: string;
   readonly begun: number;
   exchanges: number;
+  /** Exchanges and upgrades. */
   running: number;
+  /** Those of the running exchanges. */
+  readonly downstreams: Set<NodeDownstream>;
   /** True once a request was refused here, after which nobody can be sure where the next one begins. */
   ended: boolean;
   bytesUp: number;
   bytesDown: number;
+  /** True once its socket is. */
+  closed: boolean;
 }
 
 /**
@@ -105,9 +111,11 @@ export class HttpFront {
       begun: performance.now(),
       exchanges: 0,
       running: 0,
+      downstreams: new Set(),
       ended: false,
       bytesUp: 0,
       bytesDown: 0,
+      closed: false,
     };
     this.#connections.set(socket, connection);
     socket.once('close', () => this.#closed(connection));
@@ -149,7 +157,12 @@ export class HttpFront {
       return;
     }
     const downstream = new NodeDownstream(request, response, expectsContinue);
-    this.#run(connection, (handler, id) => serveExchange(handler.context, handler.routes, downstream, id));
+    connection.downstreams.add(downstream);
+    this.#run(connection, async (handler, id) => {
+      const end = await serveExchange(handler.context, handler.routes, downstream, id);
+      connection.downstreams.delete(downstream);
+      return end;
+    });
   }
 
   #upgrade(message: IncomingMessage, socket: Duplex, rest: Buffer): void {
@@ -174,6 +187,7 @@ export class HttpFront {
       connection.running -= 1;
       connection.bytesUp += end.bytesUp;
       connection.bytesDown += end.bytesDown;
+      if (connection.closed && connection.running === 0) this.#noteClosed(connection);
       handler.leave();
       if (this.#draining && connection.running === 0) setImmediate(() => this.#server.closeIdleConnections());
     });
@@ -196,6 +210,13 @@ export class HttpFront {
   }
 
   #closed(connection: Connection): void {
+    connection.closed = true;
+    for (const downstream of connection.downstreams) downstream.lost();
+    if (connection.running === 0) this.#noteClosed(connection);
+  }
+
+  /** Once what the end of the connection cut has been counted. */
+  #noteClosed(connection: Connection): void {
     if (connection.exchanges === 0) return;
     this.#current().context.ledger.note({
       type: 'connection.closed',
@@ -241,32 +262,5 @@ export class HttpFront {
     socket.resume();
     const timer = setTimeout(() => socket.destroy(), linger);
     socket.once('close', () => clearTimeout(timer));
-  }
-}
-
-/**
- * Heads that node's parser takes and another reader may frame or route otherwise: HTTP/1.1 without Host (RFC 9112
- * section 3.2), HTTP/1.0 with Transfer-Encoding, any coding besides one `chunked` (section 6.1).
- */
-function headProblem({ headers, httpVersion }: IncomingMessage): ErrorCode | undefined {
-  const coding = headers['transfer-encoding'];
-  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 'header-refused';
-  // node's parser takes HTTP/0.9 and 2.0 lines too.
-  if (httpVersion !== '1.0' && httpVersion !== '1.1') return 'request-malformed';
-  if (httpVersion === '1.0') return coding === undefined ? undefined : 'request-malformed';
-  return headers.host === undefined ? 'request-malformed' : undefined;
-}
-
-function clientErrorCode(code = ''): ErrorCode | undefined {
-  switch (code) {
-    case 'HPE_HEADER_OVERFLOW':
-      return 'headers-too-large';
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return 'request-timeout';
-    case 'ECONNRESET':
-    case 'EPIPE':
-      return undefined;
-    default:
-      return 'request-malformed';
   }
 }

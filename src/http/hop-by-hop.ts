@@ -3,7 +3,7 @@ import { SidecarError } from '../error.ts';
 
 /**
  * Fields that belong to one connection and are never forwarded (RFC 9110 section 7.6.1), with those that this engine
- * writes itself (Host, Content-Length, Expect) and `Proxy-Authorization`, which is meant for us alone.
+ * writes itself (Host, Content-Length, Expect).
  */
 const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   'connection',
@@ -13,7 +13,6 @@ const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   'http2-settings',
   'keep-alive',
   'proxy-authenticate',
-  'proxy-authorization',
   'proxy-connection',
   'te',
   'trailer',
@@ -29,6 +28,22 @@ const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
   'te',
   'transfer-encoding',
   'upgrade',
+]);
+
+/**
+ * Dropped in every spelling that an upstream may fold: `Proxy-Authorization` is a credential meant for us, and
+ * `X-Forwarded-Host` names another authority than the one that was decided on.
+ */
+const FOLDED_DROPPED: ReadonlySet<string> = new Set(['proxy-authorization', 'x-forwarded-host']);
+
+/** Fields by which some frameworks replace the method or the path that policy judged. Refused in every spelling. */
+const OVERRIDES: ReadonlySet<string> = new Set([
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+  'x-original-uri',
+  'x-original-url',
+  'x-rewrite-url',
 ]);
 
 /** Spellings that some upstreams fold into a field that frames or routes the message. */
@@ -48,7 +63,10 @@ export function endToEndRequest(headers: readonly string[]): string[] {
       throw new SidecarError('header-refused', { detail: 'a transfer coding besides chunked' });
     }
     if (REQUEST_DROPPED.has(lower) || named?.has(lower)) continue;
-    if (lower.includes('_') && FRAMING.has(foldName(lower))) {
+    const folded = foldName(lower);
+    if (FOLDED_DROPPED.has(folded)) continue;
+    if (OVERRIDES.has(folded)) throw new SidecarError('header-refused', { detail: `override by ${folded}` });
+    if (folded !== lower && FRAMING.has(folded)) {
       throw new SidecarError('header-refused', { detail: `framing field spelled ${JSON.stringify(name)}` });
     }
     kept.push(name, headers[at + 1]!);

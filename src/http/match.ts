@@ -1,7 +1,7 @@
 import { defaultPort, type Origin } from '../connector/origin.ts';
 import { readHosts, type HostReading } from './pattern-host.ts';
-import { compileRegex, type RegexProgram } from './regex-program.ts';
-import { parseRegex } from './regex-syntax.ts';
+import { compileRegex, type RegexProgram } from '../connector/pattern/regex-program.ts';
+import { parseRegex } from '../connector/pattern/regex-syntax.ts';
 
 /** Characters of a rebuilt URL; a longer one matches nothing. */
 const URL_CHARACTERS_MAX = 8192;

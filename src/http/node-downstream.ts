@@ -20,6 +20,7 @@ export class NodeDownstream implements Downstream {
   #body: RequestBody | undefined;
   #bytesDown = 0;
   #wrote = false;
+  #onGone: (() => void) | undefined;
 
   constructor(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) {
     this.#request = request;
@@ -118,9 +119,17 @@ export class NodeDownstream implements Downstream {
   }
 
   onGone(listener: () => void): void {
-    this.#response.once('close', () => {
-      if (!this.#response.writableFinished) listener();
-    });
+    this.#onGone = listener;
+  }
+
+  /**
+   * The connection is closed. Whoever owns the socket says so: an answer that waits for its turn gets no `close` from
+   * node once a CONNECT or an upgrade came behind it.
+   */
+  lost(): void {
+    const listener = this.#onGone;
+    this.#onGone = undefined;
+    if (!this.#response.writableFinished) listener?.();
   }
 
   /** True while a body is still arriving. */

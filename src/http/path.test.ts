@@ -165,6 +165,53 @@ describe('canonicalPath', () => {
   });
 
   test.each([
+    '/%c0%ae%c0%ae/',
+    '/%C0%AF',
+    '/%c1%81dmin',
+    '/%e0%80%ae%e0%80%ae/a',
+    '/%E0%9f%bf',
+    '/%f0%80%80%ae/a',
+    '/%F0%8F%BF%BF',
+    '/%f8%80%80%80%ae',
+    '/%fc%80%80%80%80%ae',
+    '/%25c0%25ae%25c0%25ae/',
+  ])('refuses %s: an over-long form hides a character', (target) => {
+    expect(read(target)).toBe('path-ambiguous');
+  });
+
+  test.each([
+    '/.%20/x',
+    '/..%20/x',
+    '/%20../x',
+    '/.%20./x',
+    '/%2520../x',
+    '/..%c2%a0/x',
+    '/.%e2%80%8b./x',
+    '/..%EF%BB%BF',
+    '/%ef%bc%8e%ef%bc%8e/x',
+    '/.%EF%BC%8E/x',
+    '/%e2%80%a4%e2%80%a4/x',
+    '/%e2%80%a4./x',
+    '/%E2%80%A5/x',
+    '/%ef%b9%92./x',
+    '/%25EF%25BC%258E./x',
+    '/..%ef%bc%8fx',
+    '/..%ef%bc%bcx',
+    '/..%ff/x',
+    '/..%3fx',
+    '/..%23x',
+  ])('refuses %s: some reader finds a dot segment in it', (target) => {
+    expect(read(target)).toBe('path-ambiguous');
+  });
+
+  test.each(['/%20', '/a%20b', '/a.%20b', '/%20a.', '/a%EF%BC%8E', '/%E2%80%A6', '/v1.%20/x', '/%C3%80', '/%E0%A0%80'])(
+    'takes %s for no dot segment and no over-long form',
+    (target) => {
+      expect(read(target)).toMatchObject({ path: target });
+    },
+  );
+
+  test.each([
     ['/projects/group%2fname', '/projects/group%2Fname', 'slash'],
     ['//a', '//a', 'doubled'],
     ['/a//b', '/a//b', 'doubled'],
@@ -176,7 +223,8 @@ describe('canonicalPath', () => {
     ['/a%3fb', '/a%3Fb', 'delimiter'],
     ['/a%23', '/a%23', 'delimiter'],
     ['/%ff', '/%FF', 'UTF-8'],
-    ['/%c0%ae%c0%ae/', '/%C0%AE%C0%AE/', 'UTF-8'],
+    ['/%80', '/%80', 'UTF-8'],
+    ['/caf%E9', '/caf%E9', 'UTF-8'],
     ['/a[0]', '/a[0]', 'must be encoded'],
     ['/{id}', '/{id}', 'must be encoded'],
   ])('reports %s, so that path rules can refuse it', (target, path, reason) => {

@@ -23,8 +23,12 @@ const UNSENDABLE = /[^!-~]|#/;
 const ESCAPED_CONTROL = /%(?:[01][0-9A-F]|7F)/;
 /** An escape hidden under any number of `%25`: `%252E`, `%25252E`. */
 const NESTED_ESCAPE = /%(?:25)+(?=[0-9A-F]{2})/gi;
-/** A segment that resolves to here or above; `;` starts parameters that some servers drop before they resolve. */
-const DOT_SEGMENT = /(?:^|\/)\.{1,2}(?:[/;]|$)/;
+/** A segment that resolves to here or above; some servers cut parameters, query or fragment off before they resolve. */
+const DOT_SEGMENT = /(?:^|[/\\])\.{1,2}(?:[/\\;?#]|$)/;
+/** Lead bytes of a form longer than its character needs (RFC 3629 section 3): `%C0%AE` for a dot. */
+const OVER_LONG = /%(?:C[01]|E0%[89][0-9A-F]|F0%8[0-9A-F]|F8%8[0-7]|FC%8[0-3])/i;
+/** Blanks, invisible characters and what is no UTF-8: some readers trim or skip them. */
+const SKIPPED = /[\p{C}\p{Z}\uFFFD]/gu;
 
 /** What is refused only where path rules apply, in the order reported. Escapes are in upper case by then, hidden ones as sent. */
 const AMBIGUITIES: readonly (readonly [RegExp, string])[] = [
@@ -45,7 +49,8 @@ function ambiguous(reason: string): SidecarError {
  * The path of an origin-form target, as policy sees it.
  *
  * Throws `path-ambiguous`, rules or not, for what no honest client sends and some server would resolve: dot segments (plain,
- * encoded, doubly encoded, behind `%2F` or before `;`), backslashes, controls, bytes outside ASCII, `#`, broken escapes.
+ * encoded, doubly encoded, behind `%2F`, before `;`, with blanks or look-alikes of a dot in them), over-long UTF-8,
+ * backslashes, controls, bytes outside ASCII, `#`, broken escapes.
  * What honest clients do send but servers read differently (`/projects/group%2Fname`) comes back with `ambiguity`.
  */
 export function canonicalPath(target: string): CanonicalPath {
@@ -75,15 +80,24 @@ function inspectPath(raw: string): CanonicalPath {
   const path = raw.replace(ESCAPE, (escape) => escape.toUpperCase());
   if (ESCAPED_CONTROL.test(path)) throw ambiguous('encoded control character');
   if (path.includes('\\') || path.includes('%5C')) throw ambiguous('backslash');
-  const resolved = path.replace(NESTED_ESCAPE, '%').replace(/%2E/gi, '.').replace(/%2F/gi, '/').replace(/%3B/gi, ';');
-  if (DOT_SEGMENT.test(resolved)) throw ambiguous('dot segment');
+  const once = path.replace(NESTED_ESCAPE, '%');
+  if (OVER_LONG.test(once)) throw ambiguous('over-long UTF-8');
+  if (DOT_SEGMENT.test(lenientlyRead(once))) throw ambiguous('dot segment');
   for (const [form, reason] of AMBIGUITIES) {
     if (form.test(path)) return { path, ambiguity: reason };
   }
   return isUtf8(path) ? { path } : { path, ambiguity: 'escapes that are not UTF-8' };
 }
 
-/** Over-long forms (`%C0%AE` for a dot) are not UTF-8 either (RFC 3629 section 3). */
+/**
+ * The text that the most lenient reader makes of a path: all escapes decoded, look-alikes turned into the character they
+ * resemble (Unicode NFKC: U+FF0E and U+2024 are dots, U+FF0F is a slash), blanks and broken bytes left out.
+ */
+function lenientlyRead(path: string): string {
+  const bytes = path.replace(ESCAPE, (escape) => String.fromCharCode(parseInt(escape.slice(1), 16)));
+  return Buffer.from(bytes, 'latin1').toString('utf8').normalize('NFKC').replace(SKIPPED, '');
+}
+
 function isUtf8(path: string): boolean {
   try {
     decodeURIComponent(path);

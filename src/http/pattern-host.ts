@@ -10,9 +10,16 @@ import {
   onlyChar,
   overlaps,
   someSet,
-} from './regex-nodes.ts';
-import { compileRegex } from './regex-program.ts';
-import { codesOf, foldCase, only, type RegexNode, type Sequence } from './regex-syntax.ts';
+} from '../connector/pattern/regex-nodes.ts';
+import { compileRegex } from '../connector/pattern/regex-program.ts';
+import {
+  codesOf,
+  foldCase,
+  only,
+  SET_FLAGS,
+  type RegexNode,
+  type Sequence,
+} from '../connector/pattern/regex-syntax.ts';
 
 /** One alternative of a pattern, read for the host it speaks of. */
 export type HostReading = BoundReading | WideReading;
@@ -47,7 +54,7 @@ const ALNUM = foldCase(only('abcdefghijklmnopqrstuvwxyz0123456789'));
 const HOSTS_MAX = 64;
 const ANYTHING: RegexNode = {
   kind: 'repeat',
-  body: [{ kind: 'set', members: new Uint8Array(128).fill(1), form: 'open' }],
+  body: [{ kind: 'set', members: new Uint8Array(SET_FLAGS).fill(1), form: 'open' }],
   min: 0,
   max: Infinity,
 };

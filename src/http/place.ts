@@ -1,8 +1,9 @@
 import { headerValues, type RequestHead } from '../connector/head.ts';
 import { defaultPort, formatOrigin, sameOrigin, type Origin } from '../connector/origin.ts';
 import { SidecarError } from '../error.ts';
-import { hostAgrees, isLoopback, parseAuthority } from './authority.ts';
+import { hostAgrees, isLoopback } from './authority.ts';
 import type { HttpBinding, HttpRoutes } from './binding.ts';
+import { refuseBrowsers } from './browser.ts';
 import { parseRequestTarget } from './target.ts';
 
 /** Where one request goes and on whose account. `head.target` is what the upstream will see. */
@@ -30,7 +31,7 @@ export function place(routes: HttpRoutes, head: RequestHead): Placement {
   const target = parseRequestTarget(head.target);
   switch (target.form) {
     case 'origin':
-      return reverse(routes, head, hosts[0]);
+      return reverse(routes, head);
     case 'absolute':
       return forward(routes, { ...head, target: target.target }, target.origin, hosts[0]);
     case 'authority':
@@ -41,25 +42,12 @@ export function place(routes: HttpRoutes, head: RequestHead): Placement {
   }
 }
 
-function reverse(routes: HttpRoutes, head: RequestHead, host: string | undefined): Placement {
+function reverse(routes: HttpRoutes, head: RequestHead): Placement {
   const binding = routes.reverse;
   if (binding?.target === undefined) throw new SidecarError('absolute-form-required');
   const { origin, basePath } = binding.target;
-  if (routes.loopback) refuseBrowsers(head, host, origin);
+  refuseBrowsers(routes.exposure, head, origin);
   return { binding, origin, head: { ...head, target: basePath + head.target }, credentialed: true };
-}
-
-/**
- * A page in a browser on this machine can reach loopback too: by DNS rebinding (then Host is the page's own name) or
- * by a plain cross-site request (then the browser says so). Neither may spend a credential.
- */
-function refuseBrowsers(head: RequestHead, host: string | undefined, origin: Origin): void {
-  if (headerValues(head.headers, 'sec-fetch-site').some((value) => value.trim().toLowerCase() === 'cross-site')) {
-    throw new SidecarError('origin-refused');
-  }
-  if (host === undefined) return;
-  if (hostAgrees(host, origin)) return;
-  if (!isLoopback(parseAuthority(host, 'http').host)) throw new SidecarError('host-mismatch');
 }
 
 function forward(routes: HttpRoutes, head: RequestHead, named: Origin, host: string | undefined): Placement {

@@ -20,6 +20,7 @@
  * | `bytesUp`, `bytesDown` | ends | body or stream bytes towards the upstream and back |
  * | `ms` | ends | duration in milliseconds |
  * | `credentials` | `decision` | version of each credential lent, by name; never a value |
+ * | `count` | `decision` | this line stands for so many refusals, folded; see below |
  * | `version`, `services` | `sidecar.started`, `config.reloaded` | version of the sidecar, number of services |
  * | `previous` | `ledger.rotated` | `seq` and `hash` of the last line of the file before |
  * | `lost` | `ledger.recovered` | `first` and `last` seq of lines that are no longer there; `verify` reports them |
@@ -27,6 +28,14 @@
  * | `since` | `ledger.recovered` | when the ledger stopped being writable |
  * | `refused`, `dropped` | `ledger.recovered` | since then: uses refused, and ends that found the queue full |
  * | `prev` | all | SHA-256 of the line before, without its newline, in hex; 64 zeros on line 1 |
+ *
+ * **Long texts** are cut: a `path`, `reason` or `upstream` over 512 bytes to its first 400 characters, a `method` over 32
+ * bytes to 32, any other over 256 bytes (in `principal` 128) to 200 (100); then `…`, `sha256:` and 12 hex digits of the whole.
+ *
+ * **Folded refusals.** Of the refusals (`decision` with `deny` or `error`) that have connection (`id` up to `-`), service,
+ * principal, rule, result and reason in common, the first 20 in one second have a line each. At the end of that second,
+ * one more line with `count` stands for all others; its `id`, `upstream`, `method` and `path` are those of the last.
+ * What is allowed is never folded.
  */
 import type { Principal } from '../policy/request.ts';
 
@@ -50,6 +59,8 @@ export interface DecisionEvent extends Use {
   readonly type: 'decision';
   /** Version by credential name. */
   readonly credentials?: Readonly<Record<string, string>> | undefined;
+  /** Refusals that this line stands for; absent: one. Set by the ledger itself. */
+  readonly count?: number | undefined;
 }
 
 /** One HTTP exchange is over. */

@@ -106,6 +106,7 @@ test('only as many rotated files are kept as asked, and what is left verifies', 
   const report = await verifyLedger(file);
   expect(report).toMatchObject({ ok: true, problems: [] });
   expect(report.first).toBeGreaterThan(50);
+  expect(report.removed).toEqual({ first: 1, last: report.first! - 1 });
 });
 
 test('a running ledger can be verified at any time', async () => {

@@ -1,6 +1,7 @@
 import { Chain } from './chain.ts';
 import type { Entry } from './chain.ts';
 import type { LedgerEvent, LedgerRecoveredEvent } from './event.ts';
+import { FOLD_MS, Folding } from './fold.ts';
 import { describe, realFileSystem, unavailable } from './files.ts';
 import type { FileSystem } from './files.ts';
 import type { Tip } from './line.ts';
@@ -12,7 +13,8 @@ export type { Tip } from './line.ts';
 export interface Ledger {
   /**
    * Resolves when the event is as durable as the setting asks; then, and not before, the credential may leave.
-   * Errors: `ledger-unavailable`, at once while the ledger cannot write.
+   * Of many identical refusals in a short time most are folded into one line (see `event.ts`): those resolve when the
+   * first of them is durable. Errors: `ledger-unavailable`, at once while the ledger cannot write.
    */
   record(event: LedgerEvent): Promise<void>;
   /** For ends, which nobody waits for: kept in a bounded queue while the ledger cannot write, and counted where that is full. */
@@ -108,6 +110,8 @@ class FileLedger implements Ledger {
   #marking: NodeJS.Timeout | undefined;
   #dropped = 0;
   #closing: Promise<void> | undefined;
+  readonly #folding = new Folding();
+  #unfolding: NodeJS.Timeout | undefined;
 
   constructor(options: LedgerOptions, chain: Chain, lock: Lock) {
     this.#chain = chain;
@@ -134,10 +138,18 @@ class FileLedger implements Ledger {
   record(event: LedgerEvent): Promise<void> {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
-    return this.#enqueue(event);
+    this.#unfold();
+    const recorded = this.#folding.take(event, this.#now(), (each) => this.#enqueue(each));
+    if (this.#folding.isWatching) this.#unfolding ??= setTimeout(() => this.#unfoldLater(), FOLD_MS).unref();
+    return recorded;
   }
 
   note(event: LedgerEvent): void {
+    this.#unfold();
+    this.#note(event);
+  }
+
+  #note(event: LedgerEvent): void {
     if (this.#closing !== undefined || this.#queue.length >= this.#queueEvents) {
       this.#dropped += 1;
       if (this.#failure !== undefined) this.#failure.dropped += 1;
@@ -149,13 +161,30 @@ class FileLedger implements Ledger {
 
   flush(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(unavailable(this.#failure.reason));
+    for (const event of this.#folding.pending()) this.#note(event);
     if (this.#queue.length === 0 && this.#syncing === undefined) return Promise.resolve();
     return this.#enqueue(undefined);
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    if (this.#closing === undefined) {
+      clearTimeout(this.#unfolding);
+      for (const event of this.#folding.pending()) this.#note(event);
+      this.#closing = this.#close();
+    }
     return this.#closing;
+  }
+
+  /** Queues the lines for what was folded in seconds that are over. */
+  #unfold(): void {
+    if (!this.#folding.isWatching) return;
+    for (const event of this.#folding.due(this.#now())) this.#note(event);
+  }
+
+  #unfoldLater(): void {
+    this.#unfolding = undefined;
+    this.#unfold();
+    if (this.#folding.isWatching) this.#unfolding = setTimeout(() => this.#unfoldLater(), FOLD_MS).unref();
   }
 
   #refusal(): Error | undefined {

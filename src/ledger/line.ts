@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Principal } from '../policy/request.ts';
+import { boundedJson, type Bound } from './bounded.ts';
 import type { RecordedEvent } from './event.ts';
 
 /** The newest line of a chain. */
@@ -23,6 +24,12 @@ type Flat<Union> = {
 /** Any event, seen as the optional fields of all. */
 type AnyEvent = Flat<RecordedEvent>;
 
+/** What a client chooses the length of, and what is a name by nature: nobody can fill the ledger with a few lines. */
+const LONG: Bound = { bytesMax: 512, kept: 400 };
+const METHOD: Bound = { bytesMax: 32, kept: 32 };
+const NAME: Bound = { bytesMax: 256, kept: 200 };
+const SHORT_NAME: Bound = { bytesMax: 128, kept: 100 };
+
 /** One line without its newline. Fields come in one fixed order, absent ones are left out. */
 export function formatLine(event: RecordedEvent, atMs: number, seq: number, prev: string): string {
   const any: AnyEvent = event;
@@ -35,16 +42,17 @@ export function formatLine(event: RecordedEvent, atMs: number, seq: number, prev
     (any.principal === undefined ? '' : principalText(any.principal)) +
     text('rule', any.rule) +
     text('result', any.result) +
-    text('reason', any.reason) +
-    text('upstream', any.upstream) +
-    text('method', any.method) +
-    (any.path === undefined ? '' : text('path', withoutQuery(any.path))) +
+    text('reason', any.reason, LONG) +
+    text('upstream', any.upstream, LONG) +
+    text('method', any.method, METHOD) +
+    (any.path === undefined ? '' : text('path', withoutQuery(any.path), LONG)) +
     number('status', any.status) +
     number('exchanges', any.exchanges) +
     number('bytesUp', any.bytesUp) +
     number('bytesDown', any.bytesDown) +
     number('ms', any.ms) +
     record('credentials', any.credentials) +
+    number('count', any.count) +
     text('version', any.version) +
     number('services', any.services) +
     record('previous', any.previous) +
@@ -57,8 +65,6 @@ export function formatLine(event: RecordedEvent, atMs: number, seq: number, prev
   );
 }
 
-/** Text that JSON writes as it is: the usual case, and several times as fast as asking `JSON.stringify`. */
-const PLAIN = /^[ !#-[\]-~]*$/;
 const QUERY = /[?#]/;
 
 /** What the chain needs to know of a line; undefined where it is not a line of a ledger. */
@@ -89,9 +95,8 @@ function range(value: unknown): ParsedLine['lost'] {
   return typeof first === 'number' && typeof last === 'number' ? { first, last } : undefined;
 }
 
-function text(name: string, value: string | undefined): string {
-  if (value === undefined) return '';
-  return PLAIN.test(value) ? `,"${name}":"${value}"` : `,"${name}":${JSON.stringify(value)}`;
+function text(name: string, value: string | undefined, bound = NAME): string {
+  return value === undefined ? '' : `,"${name}":${boundedJson(value, bound)}`;
 }
 
 /** Numbers to a thousandth; one that is not finite has no JSON form and is written as null. */
@@ -113,14 +118,29 @@ function withoutQuery(path: string): string {
 /** Principals live as long as their listener or session, so their text is made once. */
 const principalTexts = new WeakMap<Principal, string>();
 
-function principalText(principal: Principal): string {
+/** `,"principal":{…}`; the same text for the same principal. */
+export function principalText(principal: Principal): string {
   let known = principalTexts.get(principal);
   if (known === undefined) {
     const { agent, tenant, run, tool, attested, attributes } = principal;
-    known = record('principal', { agent, tenant, run, tool, attested, attributes });
+    const fields =
+      text('agent', agent, SHORT_NAME) +
+      text('tenant', tenant, SHORT_NAME) +
+      text('run', run, SHORT_NAME) +
+      text('tool', tool, SHORT_NAME) +
+      text('attested', attested, SHORT_NAME) +
+      attributesText(attributes);
+    known = `,"principal":{${fields.slice(1)}}`;
     principalTexts.set(principal, known);
   }
   return known;
+}
+
+/** Attributes that are too long become one text, cut like any other. */
+function attributesText(attributes: Principal['attributes']): string {
+  if (attributes === undefined) return '';
+  const json = JSON.stringify(attributes);
+  return json.length <= LONG.bytesMax ? `,"attributes":${json}` : text('attributes', json, LONG);
 }
 
 let stampedMs = Number.NaN;

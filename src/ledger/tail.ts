@@ -16,7 +16,10 @@ const POLL_MS = 200;
 const BLOCK_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 
-/** The newest lines of a ledger, oldest of them first, without newlines. Ends quietly when `signal` fires. */
+/**
+ * The newest lines of a ledger, oldest of them first, without newlines. Ends quietly when `signal` fires. A line with `count`
+ * stands for that many refusals and comes up to a second after them.
+ */
 export async function* tailLedger(file: string, options: TailOptions): AsyncGenerator<string, void, undefined> {
   const { follow = false, signal } = options;
   let handle = await openOrWait(file, follow, signal);

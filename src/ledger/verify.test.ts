@@ -174,6 +174,13 @@ test('nothing can be added to a closed ledger, not even a line that continues th
   expect((await verifyLedger(file)).problems).toMatchObject([{ line: 6, kind: 'unfinished' }]);
 });
 
+test('lines that somebody cut off at the beginning are missing, not removed by rotation', async () => {
+  const { file, lines, write } = await smallLedger();
+  expect(await verifyLedger(file)).not.toHaveProperty('removed');
+  write(lines.slice(2));
+  expect(await verifyLedger(file)).not.toHaveProperty('removed');
+});
+
 test('a ledger without its side file does not verify', async () => {
   const { file } = await smallLedger();
   fs.unlinkSync(`${file}.head`);

@@ -30,6 +30,8 @@ export interface VerifyReport {
   /** Seq of the oldest and newest line. */
   readonly first: number | undefined;
   readonly last: number | undefined;
+  /** The lines that rotation has removed with their files, which is no problem; absent where it has removed none. */
+  readonly removed?: { readonly first: number; readonly last: number };
   /** Bytes of an unfinished last line, as a crash leaves it; the next start removes it. */
   readonly tornBytes: number;
   /** In the order of the lines, the first `PROBLEMS_MAX` of them. */
@@ -166,9 +168,17 @@ class ChainCheck {
       lines: this.#lines,
       first: this.#first,
       last: this.#last?.seq,
+      ...this.#removed(),
       tornBytes: this.#tornBytes,
       problems: this.#problems,
     };
+  }
+
+  /** Only the side file can tell what rotation removed from what somebody else did. */
+  #removed(): Pick<VerifyReport, 'removed'> {
+    const first = this.#first;
+    if (first === undefined || first === 1 || this.#head === undefined || first > this.#head.first) return {};
+    return { removed: { first: 1, last: first - 1 } };
   }
 
   #line(bytes: Buffer, path: string, line: number): void {

@@ -1,6 +1,7 @@
 import { SidecarError } from '../error.ts';
 import { compileMethods, compileNames, type Matcher } from './glob.ts';
 import { compileHosts, type HostMatcher } from './host-pattern.ts';
+import { Narrowing, type RuleLists } from './narrow.ts';
 import { compilePaths, type PathMatcher } from './path-pattern.ts';
 import type { Decision } from './request.ts';
 import type { Rule } from './rules.ts';
@@ -20,11 +21,10 @@ export interface Allowance {
 export type Refusal = Extract<Decision, { allow: false }>;
 
 /** Rules made ready to match; the verdicts are made once, so that deciding allocates next to nothing. */
-export interface CompiledPolicy {
+export interface CompiledPolicy extends RuleLists {
   /** True where no rules are configured. */
   readonly open: boolean;
-  readonly denies: readonly CompiledRule[];
-  readonly allows: readonly CompiledRule[];
+  readonly narrowing: Narrowing;
 }
 
 export interface CompiledRule {
@@ -56,18 +56,20 @@ const PER_MINUTE_MAX = 1_000_000;
 
 /** Throws `config-invalid` with all that `checkRules` finds. Undefined: no rules are configured. */
 export function compilePolicy(rules: readonly Rule[] | undefined): CompiledPolicy {
-  if (rules === undefined) return { open: true, denies: [], allows: [] };
+  if (rules === undefined) return policyOf(true, []);
   const problems: RuleProblem[] = [];
   const compiled = compileRules(rules, problems);
   if (problems.length > 0) {
     const lines = problems.map(({ path, message }) => `rules.${path.join('.')}: ${message}`);
     throw new SidecarError('config-invalid', { detail: lines.join('; ') });
   }
-  return {
-    open: false,
-    denies: compiled.filter(({ source }) => source.effect === 'deny'),
-    allows: compiled.filter(({ source }) => source.effect === 'allow'),
-  };
+  return policyOf(false, compiled);
+}
+
+function policyOf(open: boolean, rules: readonly CompiledRule[]): CompiledPolicy {
+  const denies = rules.filter(({ source }) => source.effect === 'deny');
+  const allows = rules.filter(({ source }) => source.effect === 'allow');
+  return { open, denies, allows, narrowing: new Narrowing({ denies, allows }) };
 }
 
 /** All that keeps the rules from being compiled: patterns that could never match, unknown zones, double ids … */
@@ -105,7 +107,7 @@ function compileRule(rule: Rule, report: (key: string, message: string) => void)
     source: rule,
     agents: part('agents', rule.agents, compileNames),
     services: part('services', rule.services, compileNames),
-    methods: part('methods', rule.methods, compileMethods),
+    methods: part('methods', rule.methods, (methods) => compileMethods(refusedMethods(rule.effect, methods))),
     hosts: part('hosts', rule.hosts, compileHosts),
     paths: part('paths', rule.paths, (paths) => compilePaths(paths, slashMatters)),
     window: part('time', rule.time, compileWindow),
@@ -113,6 +115,11 @@ function compileRule(rule: Rule, report: (key: string, message: string) => void)
     verdict: verdictOf(rule),
     closed: refusal(rule.id, 'outside the time window of the rule'),
   };
+}
+
+/** HEAD is GET without the body (RFC 9110 section 9.3.2) and does the same upstream: who denies one means both. */
+function refusedMethods(effect: Rule['effect'], methods: readonly string[]): readonly string[] {
+  return effect === 'deny' && methods.includes('GET') ? [...methods, 'HEAD'] : methods;
 }
 
 function checkedRate(perMinute: number): number {

@@ -33,7 +33,7 @@ function matchesApartFromPaths(rule: Rule, { service, principal, facts }: Access
   return (
     anyOf('name', rule.services, service, wild) &&
     anyOf('name', rule.agents, principal.agent, wild) &&
-    anyOf('name', rule.methods, facts.method, wild) &&
+    methodsOf(facts.method, rule.effect).some((method) => anyOf('name', rule.methods, method, wild)) &&
     anyOf(
       'host',
       rule.hosts?.filter((pattern) => port(pattern) === undefined || Number(port(pattern)) === facts.port),
@@ -41,6 +41,11 @@ function matchesApartFromPaths(rule: Rule, { service, principal, facts }: Access
       (pattern) => wild(pattern.split(':')[0]!).replaceAll('.*', '.+'),
     )
   );
+}
+
+/** What a rule may list to mean the method: to deny getting something is to deny asking about it. */
+function methodsOf(method: string | undefined, effect: Rule['effect']): readonly (string | undefined)[] {
+  return effect === 'deny' && method === 'HEAD' ? ['HEAD', 'GET'] : [method];
 }
 
 function matchesPaths(rule: Rule, { facts }: AccessRequest): boolean {
@@ -119,7 +124,7 @@ type Draws = ReturnType<typeof drawsOf>;
 
 const AGENTS = ['reviewer', 'scanner', 'builder', 'rev'];
 const SERVICES = ['github', 'gitlab', 'orders-db', 'git'];
-const METHODS = ['GET', 'POST', 'DELETE'];
+const METHODS = ['GET', 'HEAD', 'POST', 'DELETE'];
 const HOSTS = ['api.test', 'a.api.test', 'test', 'xapi.test', '10.0.0.1'];
 const PATHS = [
   '/',

@@ -63,6 +63,58 @@ describe('which rule decides', () => {
   });
 });
 
+describe('HEAD, which is GET without the body', () => {
+  const head = asking({ method: 'HEAD' });
+  test('is denied by a deny rule on GET, and not by one on another method', () => {
+    expect(decider([deny('d', { methods: ['GET'] }), allow('a')], head)).toBe('-d');
+    expect(decider([deny('d', { methods: ['POST', 'GET', 'PUT'] }), allow('a')], head)).toBe('-d');
+    expect(decider([deny('d', { methods: ['POST'] }), allow('a')], head)).toBe('+a');
+    expect(decider([deny('d', { methods: ['HEAD'] }), allow('a')], asking({ method: 'GET' }))).toBe('+a');
+  });
+
+  test('is not allowed by an allow rule on GET', () => {
+    expect(decider([allow('a', { methods: ['GET'] })], head)).toBe('-default-deny');
+  });
+});
+
+describe('one policy asked by many', () => {
+  test('answers each by its own service, agent, method, host and port, however often and in whatever order', () => {
+    const rules = [
+      deny('d', { services: ['other'], methods: ['GET'] }),
+      allow('a', { agents: ['reviewer'], hosts: ['a.test:443'], methods: ['GET'] }),
+      allow('b', { agents: ['scanner'], services: ['github'] }),
+      allow('c', { methods: ['PUT'] }),
+    ];
+    const policy = compilePolicy(rules);
+    const requests = ['reviewer', 'scanner'].flatMap((agent) =>
+      ['github', 'other'].flatMap((service) =>
+        [undefined, 'GET', 'PUT', ''].flatMap((method) =>
+          Array.from({ length: 30 }, (_, at) => at % 10).flatMap((at) =>
+            [443, 80, undefined].map((port) => {
+              const host = at === 9 ? undefined : `${'abcdefghi'[at]}.test`;
+              const facts = { ...(method !== undefined && { method }), ...(host && { host }), ...(port && { port }) };
+              return asking(facts, agent, service);
+            }),
+          ),
+        ),
+      ),
+    );
+    for (const request of [...requests, ...requests.toReversed()]) {
+      const fresh = evaluate(compilePolicy(rules), request, MONDAY_NOON, unused);
+      expect(evaluate(policy, request, MONDAY_NOON, unused)).toEqual(fresh);
+      expect(explainVerdict(policy, request, MONDAY_NOON, unused).verdict).toEqual(fresh);
+    }
+  });
+
+  test('remembers a bounded number of combinations, and decides on as before when there are more', () => {
+    const policy = compilePolicy([allow('a', { methods: ['GET'] })]);
+    for (let at = 0; at < 10_000; at += 1) {
+      expect(evaluate(policy, asking({ method: `M${at}` }), MONDAY_NOON, unused).allow).toBe(false);
+    }
+    expect(evaluate(policy, asking({ method: 'GET' }), MONDAY_NOON, unused).allow).toBe(true);
+  });
+});
+
 describe('a path that can be read in more than one way', () => {
   const twofold = asking({ path: '/a%2Fb', pathAmbiguity: 'an encoded slash', method: 'GET' });
   const refused = (rule: string): unknown => expect.objectContaining({ allow: false, code: 'path-ambiguous', rule });

@@ -16,7 +16,7 @@
  * |------------|------------------------------------------------------------------------------------------------------|
  * | `agents`   | name of the principal's agent; `*` is any run of characters                                          |
  * | `services` | name of the service; `*` is any run of characters                                                    |
- * | `methods`  | HTTP method, exactly, case and all; `*` alone is any method                                          |
+ * | `methods`  | HTTP method, exactly, case and all; `*` alone is any method; a deny rule on GET also denies HEAD      |
  * | `hosts`    | upstream host: a name, an IP literal, or `*.example.com` (its subdomains, not itself); `:443` may follow |
  * | `paths`    | canonical path without the query; see below                                                          |
  *
@@ -32,6 +32,9 @@
  * rule that is within its `time`, and by an allow rule, also if a later one without `paths` would allow it. Rules
  * without `paths` do not mind.
  *
+ * **HEAD** is GET without the body (RFC 9110 section 9.3.2), so a deny rule that lists GET also denies HEAD. An allow rule
+ * allows what it lists and nothing else.
+ *
  * **`time`**: open from `from` (inclusive, default 00:00) to `to` (exclusive, default 24:00) on the wall clock of `zone`
  * (IANA, default UTC). `from` later than `to` runs overnight, and `days` are the days on which the window begins:
  * fri 22:00–06:00 ends on Saturday morning. Times that the clock skips never come, times that it shows twice
@@ -42,7 +45,8 @@
  */
 import { DEFAULT_DENY, refusal } from './compile.ts';
 import type { Allowance, CompiledPolicy, CompiledRule, Refusal, Verdict } from './compile.ts';
-import { segmentsOf } from './path-pattern.ts';
+import { unmatchedSelector, type PlainSelector } from './narrow.ts';
+import { numbersOf, segmentsOf, type PathMatcher } from './path-pattern.ts';
 import type { RateReader } from './rate.ts';
 import type { AccessRequest } from './request.ts';
 import type { Rule } from './rules.ts';
@@ -66,10 +70,8 @@ export interface Explanation {
   readonly findings: readonly Finding[];
 }
 
-type Selector = 'agents' | 'services' | 'methods' | 'hosts' | 'paths';
-
 /** How a rule looks at a request: the selector that does not match, or what speaks for or against a match. */
-type Look = Selector | 'matches' | 'closed' | 'ambiguous';
+type Look = PlainSelector | 'paths' | 'matches' | 'closed' | 'ambiguous';
 
 const OPEN: Allowance = Object.freeze({ allow: true, rule: undefined, perMinute: undefined });
 const NO_RULE: Refusal = refusal(DEFAULT_DENY, 'no rule allows this');
@@ -99,13 +101,16 @@ function walk(
 ): Verdict {
   if (policy.open) return OPEN;
   const subject = new Subject(request, now);
-  for (const rule of policy.denies) {
+  // Who wants to know why hears of every rule, also of those that could not match.
+  const { denies, allows } = findings === undefined ? policy.narrowing.rulesFor(request) : policy;
+  const look = findings === undefined ? lookFurther : lookWhole;
+  for (const rule of denies) {
     const seen = look(rule, subject);
     const verdict = seen === 'matches' ? rule.verdict : seen === 'ambiguous' ? ambiguous(rule, request) : undefined;
     findings?.push(findingOf(rule, seen, request, verdict));
     if (verdict !== undefined) return verdict;
   }
-  for (const rule of policy.allows) {
+  for (const rule of allows) {
     const seen = look(rule, subject);
     const verdict = answer(rule, seen, request, used);
     findings?.push(findingOf(rule, seen, request, verdict));
@@ -119,28 +124,35 @@ class Subject {
   readonly request: AccessRequest;
   readonly now: Date;
   #segments: readonly string[] | undefined;
+  #numbers: readonly number[] = [];
 
   constructor(request: AccessRequest, now: Date) {
     this.request = request;
     this.now = now;
   }
 
-  segments(path: string): readonly string[] {
-    return (this.#segments ??= segmentsOf(path));
+  /** `path` is that of the request. */
+  isMatchedBy(paths: PathMatcher, path: string): boolean {
+    if (this.#segments === undefined) {
+      this.#segments = segmentsOf(path);
+      this.#numbers = numbersOf(this.#segments);
+    }
+    return paths(this.#segments, this.#numbers);
   }
 }
 
-function look(rule: CompiledRule, subject: Subject): Look {
-  const { service, principal, facts } = subject.request;
-  if (rule.services !== undefined && !rule.services(service)) return 'services';
-  if (rule.agents !== undefined && !rule.agents(principal.agent)) return 'agents';
-  if (rule.methods !== undefined && (facts.method === undefined || !rule.methods(facts.method))) return 'methods';
-  if (rule.hosts !== undefined && (facts.host === undefined || !rule.hosts(facts.host, facts.port))) return 'hosts';
+function lookWhole(rule: CompiledRule, subject: Subject): Look {
+  return unmatchedSelector(rule, subject.request) ?? lookFurther(rule, subject);
+}
+
+/** What is left to see of a rule whose selectors match, paths apart. */
+function lookFurther(rule: CompiledRule, subject: Subject): Look {
   if (rule.paths !== undefined) {
-    if (facts.pathAmbiguity !== undefined) {
+    const { path, pathAmbiguity } = subject.request.facts;
+    if (pathAmbiguity !== undefined) {
       return rule.source.effect === 'deny' && !isOpen(rule, subject.now) ? 'closed' : 'ambiguous';
     }
-    if (facts.path === undefined || !rule.paths(subject.segments(facts.path))) return 'paths';
+    if (path === undefined || !subject.isMatchedBy(rule.paths, path)) return 'paths';
   }
   return isOpen(rule, subject.now) ? 'matches' : 'closed';
 }

@@ -1,10 +1,27 @@
 import { matchPieces } from './glob.ts';
 
-/** Matches a path cut into segments by `segmentsOf`. */
-export type PathMatcher = (segments: readonly string[]) => boolean;
+/** Matches a path cut into segments by `segmentsOf`; `numbers` are theirs by `numbersOf`. */
+export type PathMatcher = (segments: readonly string[], numbers?: readonly number[]) => boolean;
+
+/** What stands between two `**`. */
+interface Chunk {
+  readonly length: number;
+  /** The number of each literal segment, in order; `GLOB` for one with stars. */
+  readonly numbers: readonly number[];
+  readonly globs: readonly { readonly at: number; readonly pieces: readonly string[] }[];
+}
 
 /** A literal segment, or the literal pieces between its stars. */
 type SegmentPattern = string | readonly string[];
+
+const GLOB = -1;
+const NO_LITERAL = -2;
+
+/**
+ * Each literal segment of any pattern has a number, so that a path is compared with many patterns by numbers and not by
+ * texts. Grows with the patterns of the configuration, never with requests.
+ */
+const literals = new Map<string, number>();
 
 const HEX = '[0-9A-Fa-f]{2}';
 const ESCAPE = new RegExp(`%${HEX}`, 'g');
@@ -36,6 +53,11 @@ export function segmentsOf(path: string): string[] {
   return form.split('/');
 }
 
+/** The numbers of segments that some pattern names; computed once for all patterns. */
+export function numbersOf(segments: readonly string[]): readonly number[] {
+  return segments.map((segment) => literals.get(segment) ?? NO_LITERAL);
+}
+
 function matchingForm(escape: string): string {
   const code = Number.parseInt(escape.slice(1), 16);
   const character = String.fromCharCode(code);
@@ -50,8 +72,8 @@ function matchingForm(escape: string): string {
 export function compilePaths(patterns: readonly string[], slashMatters: boolean): PathMatcher {
   const matchers = patterns.map((pattern) => compilePath(pattern, slashMatters));
   if (matchers.length === 1) return matchers[0]!;
-  return (segments) => {
-    for (const matches of matchers) if (matches(segments)) return true;
+  return (segments, numbers = numbersOf(segments)) => {
+    for (const matches of matchers) if (matches(segments, numbers)) return true;
     return false;
   };
 }
@@ -63,15 +85,31 @@ function compilePath(pattern: string, slashMatters: boolean): PathMatcher {
   const words = pattern.split('/');
   if (!slashMatters && words.length > 1 && words.at(-1) === '') words.pop();
 
-  const chunks: SegmentPattern[][] = [[]];
+  const parts: SegmentPattern[][] = [[]];
   for (const word of words) {
-    if (word === '**') chunks.push([]);
-    else chunks.at(-1)!.push(compileSegment(word, pattern));
+    if (word === '**') parts.push([]);
+    else parts.at(-1)!.push(compileSegment(word, pattern));
   }
-  return (segments) => {
+  const chunks = parts.map(chunkOf);
+  return (segments, numbers = numbersOf(segments)) => {
     const slashed = !slashMatters && segments.length > 1 && segments.at(-1) === '';
-    return matchChunks(chunks, segments, slashed ? segments.length - 1 : segments.length);
+    return matchChunks(chunks, segments, numbers, slashed ? segments.length - 1 : segments.length);
   };
+}
+
+function chunkOf(patterns: readonly SegmentPattern[]): Chunk {
+  return {
+    length: patterns.length,
+    numbers: patterns.map((pattern) => (typeof pattern === 'string' ? numberOf(pattern) : GLOB)),
+    globs: patterns.flatMap((pattern, at) => (typeof pattern === 'string' ? [] : [{ at, pieces: pattern }])),
+  };
+}
+
+function numberOf(literal: string): number {
+  const known = literals.get(literal);
+  if (known !== undefined) return known;
+  literals.set(literal, literals.size);
+  return literals.size - 1;
 }
 
 function compileSegment(word: string, pattern: string): SegmentPattern {
@@ -95,33 +133,38 @@ function encodeText(text: string, pattern: string): string {
 }
 
 /** `chunks` are what stands between the `**`: the first is bound to the start, the last to the end (see `matchPieces`). */
-function matchChunks(chunks: readonly SegmentPattern[][], segments: readonly string[], length: number): boolean {
+function matchChunks(
+  chunks: readonly Chunk[],
+  segments: readonly string[],
+  numbers: readonly number[],
+  length: number,
+): boolean {
   const first = chunks[0]!;
   const inner = chunks.length - 1;
-  if (inner === 0) return first.length === length && chunkAt(first, segments, 0);
+  if (inner === 0) return first.length === length && chunkAt(first, segments, numbers, 0);
   const last = chunks[inner]!;
   const end = length - last.length;
-  if (first.length > end || !chunkAt(first, segments, 0) || !chunkAt(last, segments, end)) return false;
+  if (first.length > end) return false;
+  if (!chunkAt(first, segments, numbers, 0) || !chunkAt(last, segments, numbers, end)) return false;
   let at = first.length;
   for (let index = 1; index < inner; index += 1) {
     const chunk = chunks[index]!;
-    while (at + chunk.length <= end && !chunkAt(chunk, segments, at)) at += 1;
+    while (at + chunk.length <= end && !chunkAt(chunk, segments, numbers, at)) at += 1;
     at += chunk.length;
     if (at > end) return false;
   }
   return true;
 }
 
-function chunkAt(chunk: readonly SegmentPattern[], segments: readonly string[], at: number): boolean {
+function chunkAt(chunk: Chunk, segments: readonly string[], numbers: readonly number[], at: number): boolean {
   for (let index = 0; index < chunk.length; index += 1) {
-    const pattern = chunk[index]!;
-    const segment = segments[at + index]!;
-    if (typeof pattern === 'string') {
-      if (segment !== pattern) return false;
-      continue;
-    }
+    const wanted = chunk.numbers[index]!;
+    if (wanted !== GLOB && numbers[at + index] !== wanted) return false;
+  }
+  for (const glob of chunk.globs) {
+    const segment = segments[at + glob.at]!;
     // `/a/*` asks for a name there: it does not match the listing at `/a/`.
-    if (segment === '' || !matchPieces(pattern, segment)) return false;
+    if (segment === '' || !matchPieces(glob.pieces, segment)) return false;
   }
   return true;
 }

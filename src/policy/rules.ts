@@ -5,7 +5,7 @@ export interface Rule {
   /** Selectors: names with `*` for any run of characters. */
   readonly agents?: readonly string[];
   readonly services?: readonly string[];
-  /** HTTP methods, case-sensitive (RFC 9110 section 9.1). */
+  /** HTTP methods, case-sensitive (RFC 9110 section 9.1). GET of a deny rule stands for HEAD too. */
   readonly methods?: readonly string[];
   /** Path patterns: segments literal or with `*` inside one segment; `**` = any number of segments. */
   readonly paths?: readonly string[];

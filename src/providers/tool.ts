@@ -19,7 +19,7 @@ export interface ToolResult {
   /** Undefined where a signal ended it. */
   readonly exitCode: number | undefined;
   readonly output: Secret;
-  /** What it complained of, fit for `detail`: one short line without anything that it printed as output. */
+  /** What it complained of, fit for `detail`: one short line without any of its output, arguments or own variables. */
   readonly complaint: string;
 }
 
@@ -136,11 +136,16 @@ class ToolRun {
     if (this.#over) return;
     const whole = Buffer.concat(this.#output);
     const output = new Secret(withoutNewline(whole));
-    const complaint =
-      this.#exitCode === 0 ? '' : printable(Buffer.concat(this.#complaints).toString(), whole.toString());
+    const complaint = this.#exitCode === 0 ? '' : this.#complaint(whole.toString());
     whole.fill(0);
     this.#end();
     this.#resolve({ exitCode: this.#exitCode, output, complaint });
+  }
+
+  #complaint(output: string): string {
+    const { argv, environment } = this.#call;
+    const passed = Object.entries(environment).flatMap(([name, value]) => (ALWAYS_PASSED.includes(name) ? [] : value));
+    return printable(Buffer.concat(this.#complaints).toString(), output, [...argv.slice(1), ...passed]);
   }
 
   #fail(error: Error): void {
@@ -171,7 +176,9 @@ class ToolRun {
 
   #cannotRun(thrown: unknown): SidecarError {
     const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown error';
-    const tool = JSON.stringify(this.#call.argv[0]);
+    const [program = ''] = this.#call.argv;
+    // An assignment that only a shell would take for one may hold a secret.
+    const tool = program.includes('=') ? 'the tool' : JSON.stringify(program);
     if (code !== 'ENOENT') {
       return new SidecarError('credential-unavailable', { detail: `${tool} cannot be run (${code})` });
     }

@@ -103,7 +103,11 @@ export class Sidecar {
     this.#control = await openControl({
       path: config.control.socket,
       log,
-      handlers: { status: () => this.status(), stop: () => this.#options.onStopRequested(), reload: () => this.reload() },
+      handlers: {
+        status: () => this.status(),
+        stop: () => this.#options.onStopRequested(),
+        reload: () => this.reload(),
+      },
     });
     const added = await this.#listeners.open(this.#generation);
     this.#listeners.commit(this.#generation, added);
@@ -169,7 +173,9 @@ export class Sidecar {
     if (!inTime) log.warn({ drainSeconds }, 'the time to drain is over, connections were cut');
     this.#ledger.note({ type: 'sidecar.stopped', id: this.#id, reason: inTime ? 'drained' : 'cut' });
     await this.#closeAll();
-    const closed = this.#ledger.close().catch((error: unknown) => log.error({ error }, 'the end of the ledger is lost'));
+    const closed = this.#ledger
+      .close()
+      .catch((error: unknown) => log.error({ error }, 'the end of the ledger is lost'));
     await Promise.race([closed, afterSeconds(CLOSE_SECONDS)]);
     log.info({}, 'stopped');
   }
@@ -223,7 +229,12 @@ export class Sidecar {
   }
 }
 
-function openGeneration(options: SidecarOptions, config: Config, ledger: Ledger, rates: RateWindows): Promise<Generation> {
+function openGeneration(
+  options: SidecarOptions,
+  config: Config,
+  ledger: Ledger,
+  rates: RateWindows,
+): Promise<Generation> {
   const stores = options.openStores(config.providers);
   const policy = new Policy(config.rules, { rates });
   const context = { policy, ledger, log: options.log, now: () => new Date() };

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openSource } from '../../credential/source.ts';
 import { SidecarError } from '../../error.ts';
+import { Grant } from '../../policy/request.ts';
 import { exec } from './index.ts';
 
 const never = new AbortController().signal;
@@ -81,9 +83,16 @@ describe('the surroundings of a command', () => {
   });
 });
 
+/** A script that complains of `text` and ends with 3, and whose own text shares nothing with it. */
+function complaining(text: string): string {
+  const hex = Buffer.from(text).toString('hex');
+  return `process.stderr.write(Buffer.from("${hex}", "hex")); process.exitCode = 3`;
+}
+
 describe('a command that fails', () => {
   it('says its exit code and the beginning of its complaint on one line', async () => {
-    const error = await errorOf(print('console.error("not\\u0007 logged\\nin " + "x".repeat(500)); process.exit(3)'));
+    const text = `not\u0007 logged\nin ${'x'.repeat(500)}`;
+    const error = await errorOf(print(complaining(text)));
     expect(error.code).toBe('credential-unavailable');
     expect(error.detail).toMatch(/^the tool ended with code 3: not logged in x+$/);
     expect(error.detail!.length).toBeLessThan(240);
@@ -100,6 +109,26 @@ describe('a command that fails', () => {
     }
   });
 
+  it('never says a complaint that shares six characters in a row with an argument', async () => {
+    const said = async (complaint: string, id: string) =>
+      (await errorOf(exec.open({ command: [NODE, '-e', complaining(complaint)] }).fetch(id, never))).detail;
+    expect(await said('cannot log in with canary-5f1c9e', 'canary-5f1c9e')).toContain('left out');
+    expect(await said('bad password "anary-5"', 'canary-5f1c9e')).toContain('left out');
+    expect(await said('bad password: can\nary-5', 'canary-5f1c9e')).toContain('left out');
+    expect(await said(`${'x'.repeat(197)}canary-5f1c9e`, 'canary-5f1c9e')).toContain('left out');
+    expect(await said('bad password: canar', 'canary-5f1c9e')).toContain('bad password: canar');
+  });
+
+  it('never says a complaint that shares six characters in a row with a variable it was given', async () => {
+    process.env['SECRETLESS_TEST_TOKEN'] = 'canary-5f1c9e';
+    try {
+      const options = { environment: ['SECRETLESS_TEST_TOKEN'] };
+      expect((await errorOf(print(complaining('no such token: canary-5'), options))).detail).toContain('left out');
+    } finally {
+      delete process.env['SECRETLESS_TEST_TOKEN'];
+    }
+  });
+
   it('is told apart when a signal ended it', async () => {
     expect((await errorOf(print('process.kill(process.pid, "SIGTERM")'))).detail).toContain('signal');
   });
@@ -112,6 +141,11 @@ describe('a command that fails', () => {
 
   it('is unavailable where the file is no program', async () => {
     expect((await errorOf(exec.open({}).fetch('/etc/passwd', never))).code).toBe('credential-unavailable');
+  });
+
+  it('does not put an assignment in the place of the program in the error', async () => {
+    const error = await errorOf(exec.open({}).fetch('PASSWORD=canary-5f1c9e tool', never));
+    expect(inspect(error, { depth: null })).not.toContain('canary');
   });
 
   it('does not put an argument in the error', async () => {
@@ -189,5 +223,35 @@ describe('an id', () => {
     expect(exec.checkId!('gh "auth')).toContain('not closed');
     expect(exec.checkId!('gh | cat')).toContain('no shell');
     expect(exec.checkId!("it's | mine", { command: ['op', 'read'] })).toBeUndefined();
+  });
+
+  it('may be named in an error up to its first word, and not at all for a named store', () => {
+    const nameable = (id: string, options: Options = {}) => exec.open(options).nameableId!(id);
+    expect(nameable('false --password canary')).toBe('false');
+    expect(nameable('"/opt/a b/tool" canary')).toBe('/opt/a b/tool');
+    expect(nameable('PASSWORD=canary tool')).toBeUndefined();
+    expect(nameable('tool "canary')).toBeUndefined();
+    expect(nameable('canary', { command: ['op', 'read'] })).toBeUndefined();
+  });
+
+  it.each<[string, Options]>([
+    ['false --password canary-5f1c9e', {}],
+    ['no-such-tool --password canary-5f1c9e', {}],
+    ['tool | canary-5f1c9e', {}],
+    ['canary-5f1c9e', { command: ['false'] }],
+  ])('%j of %j is in no error of the source that leases it', async (id, options) => {
+    const source = openSource({
+      service: 'api',
+      references: { password: { from: 'tool', get: id } },
+      store: () => exec.open(options),
+      cacheSeconds: 0,
+      timeoutSeconds: 5,
+    });
+    const principal = { agent: 'agent', attested: 'listener' } as const;
+    const grant = Grant.issue({ service: 'api', connector: 'http', principal, facts: {} }, undefined);
+    const error = await errorOf(source.lease(grant, never));
+    expect(inspect(error, { depth: null })).not.toContain('canary');
+    expect(error.detail).toContain('credential "password" (provider "tool"');
+    await source.close();
   });
 });

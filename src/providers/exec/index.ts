@@ -49,6 +49,13 @@ class ExecStore implements SecretStore {
     this.#options = options;
   }
 
+  /** Arguments may hold an expanded `${VAR}`, and so may an assignment in the place of the program. */
+  nameableId(id: string): string | undefined {
+    if (this.#options.command !== undefined) return undefined;
+    const line = splitCommand(id);
+    return 'problem' in line || line.argv[0]!.includes('=') ? undefined : line.argv[0];
+  }
+
   async fetch(id: string, signal: AbortSignal): Promise<Fetched> {
     const { command, environment = [], timeout = 10, outputBytes = '64KiB' } = this.#options;
     const line = argvOf(id, command);

@@ -2,7 +2,7 @@ import type { Assertion, RegexNode, Sequence } from './regex-syntax.ts';
 
 /**
  * Runs a parsed pattern in time linear in text and pattern: it walks all readings at once instead of trying one after
- * the other (Thompson 1968), so no pattern and no URL can make it hang.
+ * the other (Thompson 1968), so no pattern and no text can make it hang.
  */
 
 /** Instructions at most; counted repetitions are written out. */

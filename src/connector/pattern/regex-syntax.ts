@@ -1,12 +1,15 @@
 /**
- * A parser for the RE2 syntax that `authenticateURLsMatching` is written in (https://github.com/google/re2/wiki/Syntax),
- * as far as it can matter for URL text: one line of visible ASCII.
+ * A parser for RE2 syntax (https://github.com/google/re2/wiki/Syntax), as far as it can matter for one line of text whose
+ * characters outside ASCII are all alike: nothing here names one of them.
  */
+
+/** Flags of a set: one for each ASCII code, and at index 128 one for everything outside ASCII. */
+export const SET_FLAGS = 129;
 
 /** What one character may be. */
 export interface SetNode {
   readonly kind: 'set';
-  /** 128 flags by ASCII code. */
+  /** `SET_FLAGS` flags. */
   readonly members: Uint8Array;
   /** `dot`: an unescaped `.`; `open`: says what is not meant (`[^/]`, `\S`); `written`: names its characters. */
   readonly form: 'dot' | 'open' | 'written';
@@ -28,11 +31,11 @@ const REPEAT_MAX = 1000;
 const DEPTH_MAX = 100;
 
 const range = (from: string, to: string): Uint8Array => {
-  const members = new Uint8Array(128);
+  const members = new Uint8Array(SET_FLAGS);
   return members.fill(1, from.charCodeAt(0), to.charCodeAt(0) + 1);
 };
 const join = (...sets: readonly Uint8Array[]): Uint8Array => {
-  const members = new Uint8Array(128);
+  const members = new Uint8Array(SET_FLAGS);
   for (const set of sets) set.forEach((flag, code) => (members[code]! |= flag));
   return members;
 };
@@ -74,7 +77,7 @@ export function foldCase(members: Uint8Array): Uint8Array {
   });
 }
 
-/** Parses a pattern. Throws an Error with the reason for what RE2 refuses and for what URL text has no use for. */
+/** Parses a pattern. Throws an Error with the reason for what RE2 refuses and for what is not supported here. */
 export function parseRegex(source: string): Sequence {
   return new RegexParser(source).parse();
 }
@@ -91,7 +94,8 @@ class RegexParser {
 
   parse(): Sequence {
     // eslint-disable-next-line no-control-regex -- the ASCII range begins with controls
-    if (!/^[\x00-\x7f]*$/.test(this.#source)) throw new Error('has a character outside ASCII, which no parsed URL has');
+    if (!/^[\x00-\x7f]*$/.test(this.#source))
+      throw new Error('names a character outside ASCII, which is not supported');
     const branches = this.#branches();
     if (this.#at < this.#source.length) throw new Error('has an unmatched ")"');
     return branches.length === 1 ? branches[0]! : [{ kind: 'either', branches }];
@@ -233,7 +237,7 @@ class RegexParser {
     const hex = this.#takeMatch(/x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]{1,6})\})/y);
     if (hex !== null) {
       const code = parseInt(hex[1] ?? hex[2]!, 16);
-      if (code > 127) throw new Error('has a character outside ASCII, which no parsed URL has');
+      if (code > 127) throw new Error('names a character outside ASCII, which is not supported');
       return { members: only(String.fromCharCode(code)), form: 'written' };
     }
     const char = this.#source[this.#at++];
@@ -250,7 +254,7 @@ class RegexParser {
 
   #class(): SetNode {
     const negated = this.#take('^');
-    let members: Uint8Array = new Uint8Array(128);
+    let members: Uint8Array = new Uint8Array(SET_FLAGS);
     let open = negated;
     for (let first = true; first || !this.#take(']'); first = false) {
       if (this.#at >= this.#source.length) throw new Error('has a "[" without closing "]"');

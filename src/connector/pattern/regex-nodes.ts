@@ -1,4 +1,4 @@
-import { codesOf, type RegexNode, type Sequence, type SetNode } from './regex-syntax.ts';
+import { codesOf, SET_FLAGS, type RegexNode, type Sequence, type SetNode } from './regex-syntax.ts';
 
 export interface First {
   /** Characters that can come first. */
@@ -10,7 +10,7 @@ export interface First {
 }
 
 export function firstOf(sequence: Sequence): First {
-  const members = new Uint8Array(128);
+  const members = new Uint8Array(SET_FLAGS);
   let namesColon = false;
   const add = (first: First): boolean => {
     first.members.forEach((flag, code) => (members[code]! |= flag));

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import { compilePolicy } from './compile.ts';
+import { Narrowing } from './narrow.ts';
+import type { AccessRequest, Facts } from './request.ts';
+
+function asking(facts: Facts): AccessRequest {
+  return { service: 'github', connector: 'http', principal: { agent: 'reviewer', attested: 'listener' }, facts };
+}
+
+const rules = compilePolicy([
+  { id: 'd', effect: 'deny', methods: ['DELETE'] },
+  { id: 'a', effect: 'allow', hosts: ['a.test'], paths: ['/x'] },
+  { id: 'b', effect: 'allow', services: ['other'] },
+]);
+
+test('what is left are the rules whose selectors, paths apart, match, in their order', () => {
+  const { denies, allows } = new Narrowing(rules).rulesFor(asking({ method: 'DELETE', host: 'a.test', path: '/y' }));
+  expect([...denies, ...allows].map(({ source }) => source.id)).toEqual(['d', 'a']);
+});
+
+test('a combination is worked out once', () => {
+  const narrowing = new Narrowing(rules);
+  const first = narrowing.rulesFor(asking({ method: 'GET', host: 'a.test', port: 443, path: '/x' }));
+  expect(narrowing.rulesFor(asking({ method: 'GET', host: 'a.test', port: 443, path: '/y' }))).toBe(first);
+  expect(narrowing.rulesFor(asking({ method: 'GET', host: 'a.test', port: 80 }))).not.toBe(first);
+});
+
+test.each<[string, number, (at: number) => Facts]>([
+  ['methods', 5000, (at) => ({ method: `M${at}` })],
+  ['hosts', 20, (at) => ({ method: 'GET', host: `h${at}.test` })],
+])(
+  'a client that makes up %s, %d of them, has old combinations forgotten, so that they do not pile up',
+  (_name, count, facts) => {
+    const narrowing = new Narrowing(rules);
+    const first = narrowing.rulesFor(asking(facts(0)));
+    for (let at = 1; at <= count; at += 1) narrowing.rulesFor(asking(facts(at)));
+    expect(narrowing.rulesFor(asking(facts(0)))).not.toBe(first);
+  },
+);
