@@ -18,7 +18,7 @@ interface Kind {
 
 /**
  * Folds refusals, so that an agent cannot push its own uses out of the rotated files by having a great many requests
- * refused. Only refusals are ever folded: each use that was allowed has its own line.
+ * refused on a connection. Only refusals are ever folded: each use that was allowed has its own line.
  */
 export class Folding {
   readonly #kinds = new Map<string, Kind>();
