@@ -16,12 +16,25 @@ export interface Row {
 
 /** The rows, for the addresses that the sidecar listens on. Later connectors add theirs here. */
 export function demoRows(status: SidecarStatus, upstreamPort: number): Row[] {
+  const errands = errandsFor(status, upstreamPort);
+  const rows = [...lentRows(errands), ...streamedRows(errands), ...refusedRows(errands)];
+  return rows.map((row, at) => ({ ...row, errand: { ...row.errand, row: String(at) } }));
+}
+
+interface Errands {
+  readonly upstream: string;
+  readonly errand: (service: string, method: string, target: string, headers?: Record<string, string>) => Errand;
+  /** Through the forward proxy. */
+  readonly proxied: Errand;
+}
+
+function errandsFor(status: SidecarStatus, upstreamPort: number): Errands {
   const listener = (service: string): string => {
     const { address } = status.listeners.find(({ services }) => services.includes(service))!;
     return address.replace(/^tcp:/, 'http:').replace(/^unix:\/\//, 'unix:');
   };
   const upstream = `127.0.0.1:${upstreamPort}`;
-  const errand = (service: string, method: string, target: string, headers = {}): Errand => ({
+  const errand: Errands['errand'] = (service, method, target, headers = {}) => ({
     row: '',
     connect: listener(service),
     method,
@@ -30,7 +43,12 @@ export function demoRows(status: SidecarStatus, upstreamPort: number): Row[] {
     headers,
   });
   const proxied = { ...errand('oauth', 'GET', `http://${upstream}/v1/statuses?count=2`), host: upstream };
-  const rows: Row[] = [
+  return { upstream, errand, proxied };
+}
+
+/** Each way to lend a credential, beside a call that goes without. */
+function lentRows({ errand, proxied, upstream }: Errands): Row[] {
+  return [
     {
       service: '(direct)',
       errand: { ...errand('header', 'GET', '/v1/items'), connect: `http://${upstream}`, host: upstream },
@@ -61,14 +79,20 @@ export function demoRows(status: SidecarStatus, upstreamPort: number): Row[] {
     },
     { service: 'query', errand: errand('query', 'GET', '/tiles?zoom=3'), sent: 'no key', status: 200, saw: /^\?key=/ },
     { service: 'oauth', errand: proxied, sent: 'http_proxy, no signature', status: 200, saw: /^OAuth 1\.0a/ },
+  ];
+}
+
+/** What is not over with one answer. */
+function streamedRows({ errand }: Errands): Row[] {
+  return [
     {
       service: 'header',
       errand: errand('header', 'GET', '/v1/events'),
       sent: 'no credential, event stream',
       status: 200,
       saw: /^Bearer token/,
-      // Three events 30 ms apart: they arrive one by one, not together at the end.
-      check: ({ arrivals }) => arrivals.length === 3 && arrivals[2]! - arrivals[0]! > 30,
+      // Three events 100 ms apart: they arrive as they are sent, not together at the end.
+      check: ({ arrivals }) => arrivals.length > 1 && arrivals.at(-1)! - arrivals[0]! > 50,
     },
     {
       service: 'header',
@@ -78,6 +102,12 @@ export function demoRows(status: SidecarStatus, upstreamPort: number): Row[] {
       saw: /^Bearer token/,
       check: ({ body }) => body === 'ping',
     },
+  ];
+}
+
+/** What must not reach the upstream. */
+function refusedRows({ errand, proxied }: Errands): Row[] {
+  return [
     {
       service: 'header',
       errand: errand('header', 'DELETE', '/v1/items/1'),
@@ -95,7 +125,6 @@ export function demoRows(status: SidecarStatus, upstreamPort: number): Row[] {
       check: ({ body }) => body.includes('"code":"no-service"'),
     },
   ];
-  return rows.map((row, at) => ({ ...row, errand: { ...row.errand, row: String(at) } }));
 }
 
 /** Whether a row came out as it must. */

@@ -68,7 +68,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
       clearInterval(timer);
       response.end();
     }
-  }, 30);
+  }, 100);
 }
 
 /** RFC 6455 section 1.3: the fixed GUID of the handshake. */
