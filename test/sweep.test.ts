@@ -30,3 +30,14 @@ test('the sweep finds a secret inside a longer text that was encoded as base64, 
 test('the sweep finds nothing where nothing is', () => {
   expect(sweepOf(Buffer.from('planted0123456789abcdeX and its base64 cGxhbnRlZDAxMjM'))).toEqual([]);
 });
+
+test('many canaries are found one by one in one pass', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sweep-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const planted = ['planted-aaaa-0001', 'planted-bbbb-0002-"longer', 'planted-cccc-0003'];
+  writeFileSync(join(folder, 'none'), 'planted-, planted-aaaa-0002 and planted-dddd');
+  writeFileSync(join(folder, 'one'), `x${planted[1]}`);
+  writeFileSync(join(folder, 'other'), Buffer.from(`ab${planted[2]}`).toString('base64'));
+  const hits = sweep(planted, folder).hits.map(({ file }) => file);
+  expect(new Set(hits)).toEqual(new Set(['one', 'other']));
+});

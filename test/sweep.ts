@@ -39,7 +39,7 @@ export function formsOf(secret: string): ReadonlyMap<string, Buffer> {
 /** Looks for every canary in every file of `artefacts`, in every form. */
 export function sweep(canaries: readonly string[], artefacts: string): SweepReport {
   const hits: SweepHit[] = [];
-  const needles = canaries.map(formsOf);
+  const forms = canaries.length === 0 ? [] : [...searchesOf(canaries)];
   let bytes = 0;
   const files = readdirSync(artefacts);
   for (const name of files) {
@@ -47,9 +47,47 @@ export function sweep(canaries: readonly string[], artefacts: string): SweepRepo
     if (!statSync(file).isFile()) continue;
     const haystack = readFileSync(file);
     bytes += haystack.length;
-    for (const forms of needles) {
-      for (const [form, needle] of forms) if (haystack.includes(needle)) hits.push({ file: name, form });
-    }
+    for (const [form, search] of forms) if (found(haystack, search)) hits.push({ file: name, form });
   }
   return { canaries: canaries.length, files: files.length, bytes, hits };
+}
+
+interface Search {
+  /** What every needle of this form begins with. */
+  readonly beginning: Buffer;
+  /** The whole needles by their length. */
+  readonly needles: ReadonlyMap<number, ReadonlySet<string>>;
+}
+
+/**
+ * One pass a form instead of one a canary: canaries begin alike, so that only the places where the common beginning
+ * stands need a closer look.
+ */
+function searchesOf(canaries: readonly string[]): Map<string, Search> {
+  const common = formsOf(commonBeginning(canaries));
+  const searches = new Map<string, Search>();
+  for (const [form, beginning] of common) {
+    const needles = new Map<number, Set<string>>();
+    for (const canary of canaries) {
+      const needle = formsOf(canary).get(form)!;
+      if (!needle.subarray(0, beginning.length).equals(beginning)) throw new Error(`${form} has no common beginning`);
+      const same = needles.get(needle.length) ?? new Set();
+      needles.set(needle.length, same.add(needle.toString('latin1')));
+    }
+    searches.set(form, { beginning, needles });
+  }
+  return searches;
+}
+
+function commonBeginning(canaries: readonly string[]): string {
+  let [common = ''] = canaries;
+  for (const canary of canaries) while (!canary.startsWith(common)) common = common.slice(0, -1);
+  return common;
+}
+
+function found(haystack: Buffer, { beginning, needles }: Search): boolean {
+  for (let at = haystack.indexOf(beginning); at >= 0; at = haystack.indexOf(beginning, at + 1)) {
+    for (const [length, same] of needles) if (same.has(haystack.toString('latin1', at, at + length))) return true;
+  }
+  return false;
 }
