@@ -17,7 +17,8 @@ export interface Stage {
   readonly direct: Target;
   /** Tells the reader what is going on. */
   readonly say: (words: string) => void;
-  startSidecar(): Promise<RunningSidecar>;
+  /** `everywhere`: on all processors, as a user starts it. */
+  startSidecar(everywhere?: boolean): Promise<RunningSidecar>;
   startHttpProxy3(withAgent: boolean): Promise<Target>;
   startUndici(): Promise<Target>;
   startNginx(): Promise<Target | undefined>;
@@ -47,7 +48,7 @@ export async function openStage(options: HttpOptions, say: (words: string) => vo
     generator,
     direct: { name: 'direct', port: upstreamPort, sendsCredential: true, pids: () => [], close: async () => undefined },
     say,
-    startSidecar: () => startSidecar(setup),
+    startSidecar: (everywhere = false) => startSidecar(everywhere ? { ...setup, cpus: { prefix: [] } } : setup),
     startHttpProxy3: (withAgent) =>
       withAgent
         ? peer('http-proxy-3 + agent', 'bare-http-proxy-3', ['agent'])

@@ -13,18 +13,17 @@ export async function measureStart(stage: Stage): Promise<StartFigures> {
   const bareNode: number[] = [];
   for (let at = 0; at < stage.options.sizes.starts; at += 1) {
     stage.say(`start ${at + 1} of ${stage.options.sizes.starts}`);
-    const sidecar = await stage.startSidecar();
+    const sidecar = await stage.startSidecar(true);
     ready.push(sidecar.readyMs);
     await sidecar.close();
-    bareNode.push(await emptyProgram(stage));
+    bareNode.push(await emptyProgram());
   }
   return { ready: spread(ready), bareNode: spread(bareNode) };
 }
 
-async function emptyProgram({ placement }: Stage): Promise<number> {
-  const [file, ...words] = [...placement.proxy.prefix, process.execPath, '-e', '0'];
+async function emptyProgram(): Promise<number> {
   const begun = performance.now();
-  await once(spawn(file, words, { stdio: 'ignore' }), 'exit');
+  await once(spawn(process.execPath, ['-e', '0'], { stdio: 'ignore' }), 'exit');
   return performance.now() - begun;
 }
 
