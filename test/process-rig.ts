@@ -15,7 +15,7 @@ import { keepArtefact } from './canary.ts';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const ENTRY = join(ROOT, 'src/cli/secretless.ts');
 /** As the scripts of package.json run it. */
-const NODE_OPTIONS = ['--max-semi-space-size=2', '--heap-growing-percent=25', '--conditions=source'] as const;
+const NODE_OPTIONS = ['--max-semi-space-size=4', '--conditions=source'] as const;
 /** Halves the time of a start from source. */
 const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/process-rig');
 /** For what must happen; the suite may share its cores. */

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=2 --heap-growing-percent=25
+#!/usr/bin/env -S node --max-semi-space-size=4
 // First of all: without a handler of ours, Node answers SIGUSR1 by opening an inspector. `start` puts reload here.
 process.on('SIGUSR1', () => undefined);
 

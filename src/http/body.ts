@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { SidecarError } from '../error.ts';
+import { youngGeneration } from './young-generation.ts';
 
 /**
  * A request body with a stream of its own. Upstream engines destroy the body they were given when they fail; this one
@@ -43,6 +44,7 @@ export class RequestBody extends Readable {
 
   readonly #onChunk = (chunk: Buffer): void => {
     this.#bytes += chunk.length;
+    youngGeneration.passed(chunk.length);
     if (this.#bytesMax !== undefined && this.#bytes > this.#bytesMax) {
       this.destroy(new SidecarError('body-too-large'));
       return;

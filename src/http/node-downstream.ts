@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { headerValues, type RequestHead, type ResponseHead } from '../connector/head.ts';
 import { STATUS_CODES } from '../node-http.ts';
+import { youngGeneration } from './young-generation.ts';
 import { RequestBody } from './body.ts';
 import type { Downstream } from './engine.ts';
 
@@ -93,6 +94,7 @@ export class NodeDownstream implements Downstream {
   write(chunk: Uint8Array): boolean {
     this.#wrote = true;
     this.#bytesDown += chunk.length;
+    youngGeneration.passed(chunk.length);
     return this.#response.write(chunk);
   }
 
