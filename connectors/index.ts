@@ -2,5 +2,6 @@
 import type { Connector } from 'secretless-sidecar/connector';
 import { basicAuth } from './basic-auth/index.ts';
 import { http } from './http/index.ts';
+import { postgres } from './postgres/index.ts';
 
-export const connectors: readonly Connector[] = [http, basicAuth];
+export const connectors: readonly Connector[] = [http, basicAuth, postgres];

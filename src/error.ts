@@ -179,7 +179,7 @@ export const ERRORS = {
   'upstream-protocol': entry(
     'upstream',
     502,
-    'the upstream answered with something that is not valid HTTP',
+    'the upstream answered with something that is not valid in its protocol',
     'ask the operator to look up the correlation id in the sidecar log',
   ),
   'upstream-closed': entry(
@@ -188,6 +188,49 @@ export const ERRORS = {
     'the upstream closed the connection before it answered',
     'the request may have been processed: check before you send it again',
   ),
+  'upstream-plaintext': entry(
+    'upstream',
+    502,
+    'the upstream offers no TLS, and this service requires it',
+    'switch TLS on at the upstream, or ask the operator for a weaker TLS mode of this service',
+  ),
+  'login-unsupported': entry(
+    'upstream',
+    502,
+    'the upstream asks for a way to log in that this service cannot or may not use',
+    'ask the operator to look up the correlation id in the sidecar log',
+  ),
+  'credential-refused': entry(
+    'provider',
+    502,
+    'the upstream refused the credential of this service',
+    'ask the operator to check the credential; the sidecar log has the correlation id',
+  ),
+  'downstream-protocol': entry(
+    'downstream',
+    400,
+    'what was sent is not valid in the protocol of this listener',
+    'check that the client speaks the protocol that this service is for',
+  ),
+  'downstream-closed': entry(
+    'downstream',
+    400,
+    'the downstream closed the connection during the login',
+    'connect again',
+  ),
+  'login-timeout': entry(
+    'downstream',
+    408,
+    'the login did not arrive in time',
+    'send the login right after connecting',
+  ),
+  'grant-ended': entry(
+    'policy',
+    403,
+    'the permission for this connection has ended',
+    'connect again; run `secretless explain` to see which rule decides now',
+  ),
+  'connection-aged': entry('policy', 403, 'this connection has reached its greatest age', 'connect again'),
   'plaintext-refused': entry(
     'config',
     502,

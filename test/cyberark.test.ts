@@ -358,10 +358,10 @@ describe('version 1', () => {
   });
 
   test('has one service for a listener that is not HTTP, and says which handlers it leaves out', async () => {
-    const text = `listeners: [{ name: l, protocol: pg, socket: /sock/pg }]\nhandlers:\n${['a', 'b'].map((name) => `  - { name: ${name}, listener: l, credentials: [{ name: host, provider: literal, id: x }] }\n`).join('')}`;
+    const text = `listeners: [{ name: l, protocol: mysql, socket: /sock/mysql }]\nhandlers:\n${['a', 'b'].map((name) => `  - { name: ${name}, listener: l, credentials: [{ name: host, provider: literal, id: x }] }\n`).join('')}`;
     const { code, out, err } = await check(text, '--grammar', '--print');
     expect(code).toBe(0);
-    expect(out).toContain('unix:///sock/pg');
+    expect(out).toContain('unix:///sock/mysql');
     expect(out).not.toMatch(/^ {2}b:/m);
     expect(err).toContain('ignored: the listener "l" serves its first handler only');
   });

@@ -6,7 +6,7 @@ import { connectors } from '../connectors/index.ts';
 import { emitSchema } from '../src/config/emit.ts';
 import { formatProblem } from '../src/config/problem.ts';
 import { grammar } from '../src/config/schema.ts';
-import { parseDuration, parseSize } from '../src/config/units.ts';
+import { parseDuration, parseSize } from '../src/units.ts';
 import { CATALOG, readConfig } from '../src/main.ts';
 import { providers } from '../src/providers/index.ts';
 import { codeBlocks, codeSpans, document, documents, root, section, tableRows } from './documents.ts';

@@ -13,8 +13,9 @@ import { ControlClient } from '../sidecar/control-client.ts';
 import { controlSocketPath, ledgerPath, type SidecarStatus } from '../sidecar/state.ts';
 import { defineCommand, type Io } from './command.ts';
 import type { Outcome, Report } from './demo/agent.ts';
-import { demoRows, isRight, type Row } from './demo/rows.ts';
-import { openUpstream, type DemoCredentials, type DemoUpstream } from './demo/upstream.ts';
+import { openDatabase, type DemoDatabase } from './demo/database.ts';
+import { deedOf, demoRows, isRight, type Row } from './demo/rows.ts';
+import { openUpstream, type DemoCredentials, type DemoUpstream, type Seen } from './demo/upstream.ts';
 import { EXIT } from './exit.ts';
 import { table } from './table.ts';
 
@@ -27,16 +28,21 @@ export const command = defineCommand({
     const folder = await mkdtemp(join(tmpdir(), 'secretless-'));
     const credentials = makeCredentials();
     const upstream = await openUpstream(credentials);
-    const env = await sidecarEnvironment(folder, credentials, upstream.port, io.env);
+    const opened = await openDatabase(folder);
+    const database = 'missing' in opened ? undefined : opened;
+    const env = await sidecarEnvironment(folder, credentials, { upstream: upstream.port, database }, io.env);
     const sidecar = spawnSelf(['start', '-f', demoFile()], env);
     try {
       const status = await readyStatus(sidecar, env);
-      const right = await show(demoRows(status, upstream.port), upstream, env, io);
+      const rows = demoRows(status, upstream.port, database !== undefined);
+      const right = await show(rows, { upstream, database }, env, io);
+      if ('missing' in opened) io.stdout.write(`without the rows of PostgreSQL: ${opened.missing}\n`);
       if (args.values.keep === true) await keep(status, upstream.port, env, io);
       return right ? EXIT.ok : EXIT.internal;
     } finally {
       await end(sidecar);
       upstream.close();
+      await database?.close();
       await rm(folder, { recursive: true, force: true });
     }
   },
@@ -51,20 +57,24 @@ function makeCredentials(): DemoCredentials {
 async function sidecarEnvironment(
   folder: string,
   { token, password, key, consumerSecret, accessSecret }: DemoCredentials,
-  port: number,
+  { upstream, database }: { readonly upstream: number; readonly database: DemoDatabase | undefined },
   env: NodeJS.ProcessEnv,
 ): Promise<NodeJS.ProcessEnv> {
   const [passwordFile, keyFile] = [join(folder, 'password'), join(folder, 'key')];
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
   await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
-  const [header, basic, oauth] = await freePorts(3);
+  const [header, basic, oauth, orders] = await freePorts(4);
   return {
     PATH: env['PATH'],
     SECRETLESS_HOME: folder,
     DEMO_HEADER_PORT: String(header),
     DEMO_BASIC_PORT: String(basic),
     DEMO_OAUTH_PORT: String(oauth),
-    DEMO_UPSTREAM_PORT: String(port),
+    DEMO_ORDERS_PORT: String(orders),
+    DEMO_UPSTREAM_PORT: String(upstream),
+    DEMO_DATABASE_PORT: String(database?.port ?? 1),
+    DEMO_DATABASE_CA: database?.caFile ?? '/',
+    DEMO_DATABASE_PASSWORD: database?.password ?? 'none',
     DEMO_SOCKET: join(folder, 'query.sock'),
     DEMO_PASSWORD_FILE: passwordFile,
     DEMO_KEY_FILE: keyFile,
@@ -128,23 +138,27 @@ async function runAgent(rows: readonly Row[]): Promise<Report> {
 }
 
 /** Prints the table; true where every row is right. */
-async function show(rows: readonly Row[], upstream: DemoUpstream, env: NodeJS.ProcessEnv, io: Io): Promise<boolean> {
+async function show(
+  rows: readonly Row[],
+  { upstream, database }: { readonly upstream: DemoUpstream; readonly database: DemoDatabase | undefined },
+  env: NodeJS.ProcessEnv,
+  io: Io,
+): Promise<boolean> {
   const { environment, outcomes } = await runAgent(rows);
   const direct = outcomes[0]!.ms;
   let allRight = environment.length === 0;
   const cells = rows.map((row, at) => {
     const outcome = outcomes[at]!;
-    const seen = upstream.seen.find(({ row: label }) => label === String(at));
+    const isDatabase = 'postgres' in row.errand;
+    const seen = isDatabase ? seenBy(outcome) : upstream.seen.find(({ row: label }) => label === String(at));
     const right = isRight(row, outcome, seen);
     allRight &&= right;
-    const { errand } = row;
-    const what = `${errand.method} ${errand.target.replace(/^http:\/\/[^/]*/, '')}`;
     return [
       row.service,
-      `${what}, ${row.sent}`,
+      `${deedOf(row)}, ${row.sent}`,
       seen?.credential ?? '(nothing arrived)',
       String(outcome.status),
-      added(row, outcome, direct),
+      added(row, outcome, isDatabase ? database!.directMs : direct),
       right ? 'right' : 'WRONG',
     ];
   });
@@ -160,6 +174,11 @@ async function show(rows: readonly Row[], upstream: DemoUpstream, env: NodeJS.Pr
 /** Median through the sidecar less the median of the direct call that is refused. */
 function added({ service }: Row, { ms }: Outcome, direct: number): string {
   return ms === 0 || service === '(direct)' ? '-' : `${Math.max(0, ms - direct).toFixed(2)} ms`;
+}
+
+/** A database that was not reached says nothing of itself. */
+function seenBy({ status, body }: Outcome): Pick<Seen, 'credential'> | undefined {
+  return status === '00000' ? { credential: body } : undefined;
 }
 
 async function ledgerReport(env: NodeJS.ProcessEnv): Promise<{ ok: boolean; lines: number }> {
@@ -179,6 +198,7 @@ async function keep(status: SidecarStatus, port: number, env: NodeJS.ProcessEnv,
       `  curl -i ${at('header')}/v1/items`,
       `  curl -i -X DELETE ${at('header')}/v1/items/1     # a rule denies it`,
       `  curl -i --unix-socket ${at('query').replace('unix://', '')} http://localhost/tiles`,
+      `  psql ${at('orders').replace('http:', 'postgres:')}/postgres -c 'select system_user'`,
       `  http_proxy=${at('oauth')} curl -i http://127.0.0.1:${port}/v1/statuses`,
       `  SECRETLESS_HOME=${home} npm run -s secretless -- status`,
       `  SECRETLESS_HOME=${home} npm run -s secretless -- ledger tail`,

@@ -6,7 +6,11 @@ import type { TSchema } from '../schema.ts';
 export interface CatalogConnector extends Pick<Connector, 'name' | 'aliases' | 'config' | 'otherCredentials'> {
   readonly kind: string;
   readonly credentials: readonly CredentialSpec[];
-  check?(config: never, credentialNames: readonly string[]): readonly ConfigProblem[];
+  check?(
+    config: never,
+    credentialNames: readonly string[],
+    literals?: Readonly<Record<string, string>>,
+  ): readonly ConfigProblem[];
 }
 
 export type CatalogProvider = Pick<Provider<TSchema>, 'name' | 'config' | 'checkId'>;

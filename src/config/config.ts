@@ -82,16 +82,16 @@ export interface TlsConfig {
 export interface TimeoutsConfig {
   /** TCP and TLS handshake with the upstream. */
   readonly connectSeconds: number;
-  /** Upstream: request sent → response head. */
+  /** Upstream: request sent → response head; of a stream, all that it says during one login. */
   readonly headersSeconds: number;
-  /** Neither side sent a byte. */
+  /** Neither side sent a byte. 0, the default of streams: no limit. */
   readonly idleSeconds: number;
   /** One provider fetch. */
   readonly credentialSeconds: number;
 }
 
 export interface ServiceLimits {
-  /** Connections to one upstream origin. */
+  /** Connections to one upstream origin, or of a stream service at a time; `Infinity`, the default of those: no limit. */
   readonly upstreamConnections: number;
   /** Bytes of a request body; undefined: no limit. */
   readonly bodyBytes?: number;

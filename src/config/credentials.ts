@@ -3,6 +3,7 @@ import type { CredentialReference } from './config.ts';
 import type { Context } from './context.ts';
 import { nearest } from './nearest.ts';
 import { nodeAt, type Path, type ScalarNode } from './node.ts';
+import { MASK } from './print.ts';
 import { quote } from './problem.ts';
 import type { Service } from './schema.ts';
 import type { Loose } from './validate.ts';
@@ -61,6 +62,16 @@ export function buildReference(
     found?.in === 'build' ? found.provider.checkId?.(written.get, context.providerOptions.get(from)) : undefined;
   if (problem !== undefined) report.error([...path, 'get'], problem);
   return { from, get: written.get };
+}
+
+/** The credentials that stand in the file itself, by name; those that a print has masked are not known. */
+export function literalsOf(
+  credentials: Readonly<Record<string, CredentialReference>>,
+  { providers }: Context,
+): Readonly<Record<string, string>> {
+  const isLiteral = (from: string): boolean => (providers.get(from) ?? { type: from }).type === 'literal';
+  const literal = Object.entries(credentials).filter(([, { from, get }]) => isLiteral(from) && get !== MASK);
+  return Object.fromEntries(literal.map(([name, { get }]) => [name, get]));
 }
 
 function checkNames(

@@ -1,7 +1,7 @@
 import { Type } from '../schema.ts';
 import { connectorWords, providerWords, type Catalog } from './catalog.ts';
 import { grammar, listService, version1 } from './schema.ts';
-import type { HTTP_KEYS } from './service.ts';
+import type { HTTP_KEYS } from './http-keys.ts';
 
 /** The JSON Schema (draft 7) of the written grammar for editors: the words of the catalog, each connector's `config`. */
 export function emitSchema(catalog: Catalog): object {
@@ -66,12 +66,17 @@ const HTTP_PROPERTIES: Readonly<Record<(typeof HTTP_KEYS)[number], object>> = {
   authenticationStrategy: { type: 'string', description: 'Old: only beside `protocol: http`' },
 };
 
+/** What a service of another kind may not have. */
+const NOT_HTTP = { target: false, unmatched: false, tls: false, limits: { properties: { body: false } } };
+
 function configBranch({ name, aliases = [], kind, config }: Catalog['connectors'][number]): object {
   const own = config as ObjectSchema;
-  const merged = kind === 'http' ? { ...own, properties: { ...own.properties, ...HTTP_PROPERTIES } } : own;
+  const isHttp = kind === 'http';
+  const merged = isHttp ? { ...own, properties: { ...own.properties, ...HTTP_PROPERTIES } } : own;
+  const properties = { config: { anyOf: [merged, { type: 'null' }] } };
   return {
     if: { properties: { connector: { enum: [name, ...aliases] } }, required: ['connector'] },
-    then: { properties: { config: { anyOf: [merged, { type: 'null' }] } } },
+    then: { properties: isHttp ? properties : { ...properties, ...NOT_HTTP } },
   };
 }
 

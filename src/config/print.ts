@@ -1,7 +1,8 @@
 import { findConnector, type Catalog } from './catalog.ts';
 import { childOf, entryOf, mapNode, plainOf, scalarNode, stringOf, type MapNode, type Plain } from './node.ts';
 
-const MASK = '[secret]';
+/** Stands for a literal credential in the print. */
+export const MASK = '[secret]';
 const SECRET_OPTION = /token|secret|passw|key|pin$/i;
 
 /**

@@ -1,6 +1,6 @@
 import { Type } from '../schema.ts';
 import type { Static, TObject, TProperties, TSchema } from '../schema.ts';
-import { DURATION_PATTERN, SIZE_PATTERN } from './units.ts';
+import { DURATION_PATTERN, SIZE_PATTERN } from '../units.ts';
 
 /**
  * The grammar, once. `canonical` is what validation sees after the short forms were written out (a list for every
@@ -78,7 +78,7 @@ function tls(view: View, words: Words) {
       key: Type.Optional(orShort(view, credential(view, words), Type.String({ description: 'A path, or PEM text' }))),
       servername: Type.Optional(Type.String({ minLength: 1, description: 'Name to verify, where it is not the host' })),
     },
-    'TLS with the upstream; certificates are always verified',
+    'TLS with the upstream of an HTTP service; certificates are always verified',
   );
 }
 
@@ -102,25 +102,29 @@ function service(view: View, words: Words) {
       }),
     ),
     target: Type.Optional(
-      Type.String({ description: 'Reverse mode: the URL forwarded to', examples: ['https://api.example.com'] }),
+      Type.String({ description: 'HTTP, reverse mode: the URL forwarded to', examples: ['https://api.example.com'] }),
     ),
     agent: Type.Optional(Type.String({ minLength: 1, maxLength: 128, description: 'Who this listener belongs to' })),
     unmatched: Type.Optional(
-      Type.Union([Type.Literal('deny'), Type.Literal('pass')], { description: 'A request that no service matches' }),
+      Type.Union([Type.Literal('deny'), Type.Literal('pass')], {
+        description: 'HTTP, forward mode: a request that no service matches',
+      }),
     ),
     tls: Type.Optional(tls(view, words)),
     timeouts: Type.Optional(
       strict({
         connect: Type.Optional(duration('TCP and TLS handshake with the upstream')),
-        headers: Type.Optional(duration('From the request sent to the response head')),
-        idle: Type.Optional(duration('Neither side sends a byte')),
+        headers: Type.Optional(duration('From the request sent to the response head; of a stream: its login')),
+        idle: Type.Optional(duration('Neither side sends a byte; for streams there is no limit by default')),
         credential: Type.Optional(duration('One provider fetch')),
       }),
     ),
     limits: Type.Optional(
       strict({
-        connections: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535, description: 'To one upstream origin' })),
-        body: Type.Optional(size('Bytes of a request body')),
+        connections: Type.Optional(
+          Type.Integer({ minimum: 1, maximum: 65535, description: 'To one upstream origin, or of a stream service' }),
+        ),
+        body: Type.Optional(size('Bytes of an HTTP request body')),
       }),
     ),
     cache: Type.Optional(duration('How long a fetched credential may be reused; absent: fresh for each use')),
@@ -142,6 +146,11 @@ const rule = strict({
   methods: Type.Optional(names('HTTP methods, case-sensitive', ['GET'])),
   paths: Type.Optional(names('`*` within a segment, `**` for any number of segments', ['/repos/acme/**'])),
   hosts: Type.Optional(names('A name, an IP address, or `*.` and a name', ['api.example.com'])),
+  databases: Type.Optional(
+    names('Databases that logins are for, `*` for any run of characters', ['orders', 'orders_*']),
+  ),
+  applications: Type.Optional(names('What programs that log in call themselves, `*` as above', ['psql'])),
+  replication: Type.Optional(Type.Boolean({ description: 'Logins that ask for a replication stream, or that do not' })),
   time: Type.Optional(
     strict({
       from: Type.Optional(Type.String({ pattern: '^([01][0-9]|2[0-3]):[0-5][0-9]$', examples: ['09:00'] })),

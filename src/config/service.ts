@@ -1,8 +1,10 @@
 import { parseAddress, isLoopback } from './address.ts';
 import { connectorWords, findConnector, type CatalogConnector } from './catalog.ts';
-import { formatListenAddress, type ListenAddress, type ServiceConfig, type Target } from './config.ts';
+import { formatListenAddress } from './config.ts';
+import type { CredentialReference, ListenAddress, ServiceConfig, Target } from './config.ts';
 import type { Context } from './context.ts';
-import { buildCredentials } from './credentials.ts';
+import { buildCredentials, literalsOf } from './credentials.ts';
+import { HTTP_KEYS, refuseHttpKeys } from './http-keys.ts';
 import { buildMatch, type Match } from './match.ts';
 import { nearest } from './nearest.ts';
 import { mapNode, nodeAt, type Node, type Path } from './node.ts';
@@ -33,11 +35,12 @@ export function buildService(name: string, written: WrittenService, context: Con
   const { connector, kind } = buildConnector(written.connector, path, context);
   const listenOn = buildListenOn(written.listenOn, path, context);
   const credentials = buildCredentials(written.credentials, connector, [...path, 'credentials'], context);
-  const target = buildTarget(written, path, context);
+  const elsewhere = kind !== undefined && kind !== 'http';
+  if (elsewhere) refuseHttpKeys(written, connector, path, context);
+  const target = elsewhere ? undefined : buildTarget(written, path, context);
   const match = buildMatch(written.config !== undefined, kind, path, context);
-  const config = buildConfig(connector, kind, path, context);
+  const config = buildConfig(connector, credentials, path, context);
   if (kind === 'http') checkDirection(written, match, target, path, context);
-  else if (kind !== undefined) refuseHttpKeys(written, path, context);
   const service: ServiceConfig = {
     name,
     connector: connector?.name ?? written.connector ?? '',
@@ -49,8 +52,8 @@ export function buildService(name: string, written: WrittenService, context: Con
     match: match.patterns,
     ...(match.forceSSL === undefined ? {} : { forceSSL: match.forceSSL }),
     unmatched: written.unmatched ?? 'deny',
-    tls: buildTls(written.tls, [...path, 'tls'], context),
-    ...buildQuantities(written, path, context),
+    tls: elsewhere ? {} : buildTls(written.tls, [...path, 'tls'], context),
+    ...buildQuantities(written, elsewhere, path, context),
   };
   const socketMode = written.socketMode !== undefined;
   if (socketMode && (service.socketMode & 0o022) !== 0) {
@@ -63,22 +66,27 @@ export function buildService(name: string, written: WrittenService, context: Con
   };
 }
 
+/** `rests`: its connections may say nothing for hours, as those of a pool do. */
 function buildQuantities(
   { timeouts, limits, cache, socketMode }: WrittenService,
+  rests: boolean,
   path: Path,
   context: Context,
 ): Pick<ServiceConfig, 'timeouts' | 'limits' | 'cacheSeconds' | 'socketMode'> {
-  const timeout = (key: 'connect' | 'headers' | 'idle' | 'credential', seconds: number) =>
-    durationAt(timeouts?.[key], [...path, 'timeouts', key], seconds, context, { atLeast: 0.001 });
+  const timeout = (key: 'connect' | 'headers' | 'idle' | 'credential', seconds: number, atLeast = 0.001) =>
+    durationAt(timeouts?.[key], [...path, 'timeouts', key], seconds, context, { atLeast });
   const bodyBytes = sizeAt(limits?.body, [...path, 'limits', 'body'], undefined, context);
   return {
     timeouts: {
       connectSeconds: timeout('connect', 5),
       headersSeconds: timeout('headers', 30),
-      idleSeconds: timeout('idle', 300),
+      idleSeconds: rests ? timeout('idle', 0, 0) : timeout('idle', 300),
       credentialSeconds: timeout('credential', 10),
     },
-    limits: { upstreamConnections: limits?.connections ?? 256, ...(bodyBytes === undefined ? {} : { bodyBytes }) },
+    limits: {
+      upstreamConnections: limits?.connections ?? (rests ? Infinity : 256),
+      ...(bodyBytes === undefined ? {} : { bodyBytes }),
+    },
     cacheSeconds: durationAt(cache, [...path, 'cache'], 0, context),
     socketMode: socketMode === undefined ? 0o600 : Number.parseInt(socketMode, 8),
   };
@@ -146,31 +154,33 @@ function buildTarget(written: WrittenService, path: Path, { report }: Context): 
 /** The connector's own part of `config`, checked against its schema. */
 function buildConfig(
   connector: CatalogConnector | undefined,
-  kind: string | undefined,
+  credentials: Readonly<Record<string, CredentialReference>>,
   path: Path,
-  { report, options }: Context,
+  context: Context,
 ): unknown {
   if (connector === undefined) return {};
+  const { report, options } = context;
+  const isHttp = connector.kind === 'http';
   const base = [...path, 'config'];
   const node = nodeAt(options.tree, base)?.node;
   const own = mapNode(node?.at ?? 0, node?.kind === 'map' ? node.entries : []);
-  if (kind === 'http') for (const key of HTTP_KEYS) own.entries.delete(key);
+  // Where they do not belong they have been refused.
+  for (const key of HTTP_KEYS) own.entries.delete(key);
   const holder: { node: Node } = { node: own };
-  const credentials = nodeAt(options.tree, [...path, 'credentials'])?.node;
-  const credentialNames = credentials?.kind === 'map' ? [...credentials.entries.keys()] : [];
   const { valid, value } = validate(holder, connector.config, base, report, {
     scalarsAsText: true,
-    otherKeys: kind === 'http' ? HTTP_KEYS : [],
+    otherKeys: isHttp ? HTTP_KEYS : [],
   });
   if (!valid) return value;
-  for (const problem of connector.check?.(value as never, credentialNames) ?? []) {
-    report.error([...base, ...problem.path], problem.message);
+  const found = nodeAt(options.tree, [...path, 'credentials'])?.node;
+  const names = found?.kind === 'map' ? [...found.entries.keys()] : [];
+  for (const problem of connector.check?.(value as never, names, literalsOf(credentials, context)) ?? []) {
+    const place = problem.credential === undefined ? base : [...path, 'credentials', problem.credential];
+    if (problem.severity === 'warning') report.warn([...place, ...problem.path], problem.message);
+    else report.error([...place, ...problem.path], problem.message);
   }
   return value;
 }
-
-/** Keys of `config` that every HTTP service has and the core itself reads. */
-export const HTTP_KEYS = ['authenticateURLsMatching', 'forceSSL', 'authenticationStrategy'] as const;
 
 function checkDirection(
   written: WrittenService,
@@ -198,12 +208,5 @@ function checkDirection(
   }
   if (match.forceSSL === true && target?.origin.scheme === 'http') {
     report.error([...path, 'config', 'forceSSL'], '`forceSSL: true` needs an https target');
-  }
-}
-
-function refuseHttpKeys(written: WrittenService, path: Path, { report }: Context): void {
-  for (const key of ['target', 'unmatched'] as const) {
-    if (written[key] === undefined) continue;
-    report.error([...path, key], `\`${key}\` is for services of HTTP connectors`, { on: 'key' });
   }
 }

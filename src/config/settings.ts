@@ -5,7 +5,7 @@ import type { Context } from './context.ts';
 import type { Path } from './node.ts';
 import { resolveIn } from './paths.ts';
 import type { Document } from './schema.ts';
-import { parseDuration, parseSize } from './units.ts';
+import { parseDuration, parseSize } from '../units.ts';
 import type { Loose } from './validate.ts';
 
 type WrittenDocument = Loose<Document>;

@@ -63,13 +63,16 @@ function isEphemeral(address: ListenAddress): boolean {
 function settleGroup(group: readonly Bound[], settled: Map<string, ServiceConfig>, context: Context): void {
   const { report } = context;
   const [first, ...rest] = group as [Bound, ...Bound[]];
+  const isHttp = ({ built }: Bound): boolean => built.kind === 'http';
   const target = group.find(({ built }) => built.service.target !== undefined);
   for (const bound of rest) {
     const name = quote(first.built.service.name);
     if (bound.built.kind === undefined || first.built.kind === undefined) continue;
-    if (bound.built.kind !== 'http' || first.built.kind !== 'http') {
+    if (!isHttp(bound) || !isHttp(first)) {
       report.error(bound.path, `the address is taken by service ${name}: only HTTP services share one`);
-    } else if (bound.built.service.target !== undefined && target !== undefined && bound !== target) {
+      continue;
+    }
+    if (bound.built.service.target !== undefined && target !== undefined && bound !== target) {
       report.error(
         bound.path,
         `service ${quote(target.built.service.name)} is the target of this address already: use another port`,
@@ -82,8 +85,9 @@ function settleGroup(group: readonly Bound[], settled: Map<string, ServiceConfig
       );
     }
   }
-  checkOverlaps(group, context);
-  for (const key of ['unmatched', 'socketMode'] as const) settle(group, key, settled, context);
+  const sharing = group.filter(isHttp);
+  checkOverlaps(sharing, context);
+  for (const key of ['unmatched', 'socketMode'] as const) settle(sharing, key, settled, context);
 }
 
 /** A setting of the address: whoever writes it writes it for all; two that differ contradict each other. */

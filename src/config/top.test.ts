@@ -61,6 +61,17 @@ describe('rules', () => {
     'hosts: ["x:port"]',
     'hosts: ["X"]',
     'hosts: ["a*b"]',
+    'databases: []',
+    'databases: [""]',
+    'databases: orders',
+    'databases: [5432]',
+    'database: [orders]',
+    'applications: []',
+    'applications: psql',
+    'replication: []',
+    'replication:',
+    'replication: "true"',
+    'replication: logical',
     'time: {}',
     'time: { zone: UTC }',
     'time: { from: 9:00 }',
@@ -79,6 +90,14 @@ describe('rules', () => {
   ])('%s is refused', (text) => {
     expect(errors(rule(text)).length).toBe(1);
     expect(load(rule(text)).config).toBeUndefined();
+  });
+
+  test('on logins come out as they are written', () => {
+    const { config, problems } = load(rule('databases: ["orders_*"], applications: [psql], replication: no'));
+    expect(problems).toEqual([]);
+    expect(config?.rules).toEqual([
+      { id: 'a', effect: 'allow', databases: ['orders_*'], applications: ['psql'], replication: false },
+    ]);
   });
 
   test('two of one id, a bad effect and a rate on a denial are refused', () => {

@@ -2,6 +2,7 @@ import type { Static, TSchema } from '../schema.ts';
 import type { Credentials } from '../credential/lease.ts';
 import type { SidecarError } from '../error.ts';
 import type { Facts } from '../policy/request.ts';
+import type { Handshake, StreamContext } from './handshake.ts';
 import type { RequestHead, ResponseHead } from './head.ts';
 import type { Origin } from './origin.ts';
 
@@ -19,7 +20,12 @@ export interface CredentialSpec<Name extends string = string> {
 export interface ConfigProblem {
   /** Keys from the service's `config` down: `['headers', 'Authorization']`. */
   readonly path: readonly (string | number)[];
+  /** The credential that it is about; `path` then leads down from there and is mostly empty. */
+  readonly credential?: string;
+  /** One sentence, lower case, no full stop; quotes no credential. */
   readonly message: string;
+  /** Default `error`; a `warning` lets the service start. */
+  readonly severity?: 'error' | 'warning';
 }
 
 export interface Describe<Schema extends TSchema = TSchema, Name extends string = string> {
@@ -33,8 +39,16 @@ export interface Describe<Schema extends TSchema = TSchema, Name extends string 
   readonly credentials: readonly CredentialSpec<Name>[];
   /** Meaning of credentials by any other name; absent: other names are refused. */
   readonly otherCredentials?: string;
-  /** Problems that the schema cannot see: a template that does not parse, a credential that nothing provides. */
-  check?(config: Static<Schema>, credentialNames: readonly string[]): readonly ConfigProblem[];
+  /**
+   * Problems that the schema cannot see: a template that does not parse, a credential that nothing provides.
+   * `literals` has the credentials that the file itself holds, by name: any of them may be a secret, so a message
+   * names only values of a list that the connector has. Absent where only the names are known.
+   */
+  check?(
+    config: Static<Schema>,
+    credentialNames: readonly string[],
+    literals?: Readonly<Record<string, string>>,
+  ): readonly ConfigProblem[];
 }
 
 export interface HttpConnector<Schema extends TSchema = TSchema, Name extends string = string> extends Describe<
@@ -79,11 +93,37 @@ export interface Authenticated {
   readonly head: RequestHead;
 }
 
-export type Connector = HttpConnector;
+export interface StreamConnector<Schema extends TSchema = TSchema, Name extends string = string> extends Describe<
+  Schema,
+  Name
+> {
+  readonly kind: 'stream';
+  /** One instance per service; it may keep state. A promise where its code is loaded at the first use. */
+  open(config: Static<Schema>): StreamService<Name> | Promise<StreamService<Name>>;
+}
+
+/** A protocol that logs in once and then copies bytes. */
+export interface StreamService<Name extends string = string> {
+  /**
+   * The login of one connection. What is thrown into it by a step it may answer in its protocol before it returns
+   * `close`; what it lets through closes the connection without a word.
+   */
+  handshake(context: StreamContext<Name>): Handshake;
+  close?(): void;
+}
+
+export type Connector = HttpConnector | StreamConnector;
 
 /** Keeps the literal credential names, so that `credentials.get('typo')` does not compile. */
 export function defineHttpConnector<Schema extends TSchema, const Name extends string>(
   connector: HttpConnector<Schema, Name>,
 ): HttpConnector<Schema, Name> {
+  return connector;
+}
+
+/** As `defineHttpConnector`, for protocols that log in once and then copy bytes. */
+export function defineStreamConnector<Schema extends TSchema, const Name extends string>(
+  connector: StreamConnector<Schema, Name>,
+): StreamConnector<Schema, Name> {
   return connector;
 }

@@ -1,5 +1,6 @@
 /** The connector SDK, published as `secretless-sidecar/connector`: all that a connector may know of the sidecar. */
 export * from './connector.ts';
+export * from './handshake.ts';
 export * from './head.ts';
 export * from './origin.ts';
 export * from './pattern/pattern.ts';
@@ -9,3 +10,4 @@ export { Secret } from '../credential/secret.ts';
 export { SidecarError, type ErrorCode, type Fault } from '../error.ts';
 export type { Facts, Principal } from '../policy/request.ts';
 export { Type, type Static, type TSchema } from '../schema.ts';
+export { DURATION_PATTERN, parseDuration } from '../units.ts';

@@ -1,6 +1,6 @@
 /**
  * A kit for authors of connectors, published as `secretless-sidecar/connector/testing`: what every connector has to
- * keep, as named checks for any test runner.
+ * keep, as named checks for any test runner; and `Playbook`, to test a login against the transcript of a conversation.
  */
 import type { Credentials } from '../credential/lease.ts';
 import { Secret } from '../credential/secret.ts';
@@ -9,6 +9,13 @@ import type { Connector } from './connector.ts';
 import type { RequestHead } from './head.ts';
 import { descriptionChecks } from './testing-description.ts';
 import { httpChecks } from './testing-http.ts';
+import { streamChecks } from './testing-stream.ts';
+
+export { EndlessLogin, perform, STEPS_MAX, type Performer, type StepOf } from './perform.ts';
+export { cutEverywhere } from './playbook-cuts.ts';
+export { Playbook, type AuthorizeExpectations, type Outcome, type PlaybookOptions } from './playbook.ts';
+export { Rehearsal, type Remembered, type Replies } from './rehearsal.ts';
+export { TranscriptMismatch, type Expected, type Sent } from './transcript.ts';
 
 /** One service to try a connector with. Its credentials must all be used, and be no shorter than 8 characters. */
 export interface ConnectorSample {
@@ -17,6 +24,11 @@ export interface ConnectorSample {
   readonly credentials: Readonly<Record<string, string>>;
   /** A second set, as after a rotation; default: the first with every letter and digit moved on by one. */
   readonly rotated?: Readonly<Record<string, string>>;
+  /**
+   * For kind `stream`: what a client sends first, in hex (blanks are allowed). It has to lead, with the sample's
+   * credentials, to a permission being asked and the upstream being dialled; empty where the server speaks first.
+   */
+  readonly opening?: string;
 }
 
 export interface ConformanceCheck {
@@ -33,13 +45,15 @@ export interface ConformanceFinding {
 
 /** Every check for this connector; each stands alone: `for (const { name, run } of …) test(name, run)`. */
 export function conformanceChecks(connector: Connector, sample: ConnectorSample): readonly ConformanceCheck[] {
-  const whole = { ...sample, rotated: sample.rotated ?? rotatedOf(sample.credentials) };
+  const whole = { opening: '', ...sample, rotated: sample.rotated ?? rotatedOf(sample.credentials) };
   const checks = descriptionChecks(connector, whole);
   switch (connector.kind) {
     case 'http':
       return [...checks, ...httpChecks(connector, whole)];
+    case 'stream':
+      return [...checks, ...streamChecks(connector, whole)];
     default:
-      return connector.kind satisfies never;
+      return connector satisfies never;
   }
 }
 

@@ -1,8 +1,8 @@
+import type { AdmissionContext } from '../admission/admission.ts';
 import type { HttpService } from '../connector/connector.ts';
 import type { Origin } from '../connector/origin.ts';
 import type { CredentialSource } from '../credential/lease.ts';
-import type { LedgerEvent } from '../ledger/event.ts';
-import type { AccessRequest, Decision, Principal } from '../policy/request.ts';
+import type { Principal } from '../policy/request.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { ServiceMetrics } from '../telemetry/metrics.ts';
 import type { Exposure } from './browser.ts';
@@ -49,16 +49,7 @@ export interface HttpRoutes {
 }
 
 /** The parts every exchange uses. */
-export interface HttpContext {
-  readonly policy: { decide(request: AccessRequest): Decision };
-  readonly ledger: Recorder;
+export interface HttpContext extends AdmissionContext {
   readonly log: Log;
   readonly now: () => Date;
-}
-
-export interface Recorder {
-  /** Resolves once the event is as durable as configured; rejects with `ledger-unavailable`. */
-  record(event: LedgerEvent): Promise<void>;
-  /** Same chain, nobody waits. */
-  note(event: LedgerEvent): void;
 }

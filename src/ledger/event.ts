@@ -15,6 +15,7 @@
  * | `reason` | any | why, in words or as an error code |
  * | `upstream` | uses | origin the use goes to |
  * | `method`, `path` | uses | of the request; the path without query, since queries may hold secrets |
+ * | `database` | uses | that a login asked for, or was given |
  * | `status` | `exchange.ended` | HTTP status sent downstream |
  * | `exchanges` | `connection.closed` | exchanges on this connection |
  * | `bytesUp`, `bytesDown` | ends | body or stream bytes towards the upstream and back |
@@ -52,6 +53,7 @@ interface Use {
   readonly method?: string | undefined;
   /** Whatever follows `?` or `#` is left out of the line. */
   readonly path?: string | undefined;
+  readonly database?: string | undefined;
 }
 
 /** In the ledger before the credential leaves. */

@@ -46,6 +46,7 @@ export function formatLine(event: RecordedEvent, atMs: number, seq: number, prev
     text('upstream', any.upstream, LONG) +
     text('method', any.method, METHOD) +
     (any.path === undefined ? '' : text('path', withoutQuery(any.path), LONG)) +
+    text('database', any.database) +
     number('status', any.status) +
     number('exchanges', any.exchanges) +
     number('bytesUp', any.bytesUp) +

@@ -34,6 +34,9 @@ export interface CompiledRule {
   readonly methods: Matcher | undefined;
   readonly hosts: HostMatcher | undefined;
   readonly paths: PathMatcher | undefined;
+  readonly databases: Matcher | undefined;
+  readonly applications: Matcher | undefined;
+  readonly replication: boolean | undefined;
   readonly window: Window | undefined;
   readonly perMinute: number | undefined;
   /** The answer where the rule matches and nothing stands against it. */
@@ -110,6 +113,9 @@ function compileRule(rule: Rule, report: (key: string, message: string) => void)
     methods: part('methods', rule.methods, (methods) => compileMethods(refusedMethods(rule.effect, methods))),
     hosts: part('hosts', rule.hosts, compileHosts),
     paths: part('paths', rule.paths, (paths) => compilePaths(paths, slashMatters)),
+    databases: part('databases', rule.databases, compileNames),
+    applications: part('applications', rule.applications, compileNames),
+    replication: part('replication', rule.replication, checkedBoolean),
     window: part('time', rule.time, compileWindow),
     perMinute: rule.effect === 'allow' ? part('rate', rule.rate?.perMinute, checkedRate) : undefined,
     verdict: verdictOf(rule),
@@ -125,6 +131,11 @@ function refusedMethods(effect: Rule['effect'], methods: readonly string[]): rea
 function checkedRate(perMinute: number): number {
   if (Number.isInteger(perMinute) && perMinute >= 1 && perMinute <= PER_MINUTE_MAX) return perMinute;
   throw new Error(`perMinute is a whole number from 1 to ${PER_MINUTE_MAX}`);
+}
+
+function checkedBoolean(value: boolean): boolean {
+  if (typeof value === 'boolean') return value;
+  throw new Error('is true or false');
 }
 
 function verdictOf(rule: Rule): Verdict {

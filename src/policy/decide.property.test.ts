@@ -39,7 +39,10 @@ function matchesApartFromPaths(rule: Rule, { service, principal, facts }: Access
       rule.hosts?.filter((pattern) => port(pattern) === undefined || Number(port(pattern)) === facts.port),
       facts.host,
       (pattern) => wild(pattern.split(':')[0]!).replaceAll('.*', '.+'),
-    )
+    ) &&
+    anyOf('name', rule.databases, facts.database, wild) &&
+    anyOf('name', rule.applications, facts.application, wild) &&
+    [undefined, facts.replication].includes(rule.replication)
   );
 }
 
@@ -125,6 +128,8 @@ type Draws = ReturnType<typeof drawsOf>;
 const AGENTS = ['reviewer', 'scanner', 'builder', 'rev'];
 const SERVICES = ['github', 'gitlab', 'orders-db', 'git'];
 const METHODS = ['GET', 'HEAD', 'POST', 'DELETE'];
+const DATABASES = ['orders', 'orders_eu', 'Orders', 'stock'];
+const APPLICATIONS = ['psql', 'pg_dump', ''];
 const HOSTS = ['api.test', 'a.api.test', 'test', 'xapi.test', '10.0.0.1'];
 const PATHS = [
   '/',
@@ -182,6 +187,9 @@ function drawRule(draws: Draws, index: number): Rule {
     ...(chance(0.3) && { methods: some([...METHODS, '*']) }),
     ...(chance(0.5) && { paths: some(PATTERNS) }),
     ...(chance(0.3) && { hosts: some([...HOSTS, '*.test', '*.api.test', 'api.test:443', '*.api.test:80']) }),
+    ...(chance(0.2) && { databases: some([...DATABASES, 'orders*', '*_eu', '*']) }),
+    ...(chance(0.1) && { applications: some([...APPLICATIONS.filter(Boolean), 'p*', '*']) }),
+    ...(chance(0.1) && { replication: chance(0.5) }),
     ...(chance(0.3) && { time: one(WINDOWS) }),
     ...(chance(0.3) && { rate: { perMinute: one([1, 30]) } }),
   };
@@ -194,6 +202,9 @@ function drawRequest({ chance, one }: Draws): AccessRequest {
     ...(chance(0.1) && { pathAmbiguity: 'two slashes' }),
     ...(chance(0.9) && { host: one(HOSTS) }),
     ...(chance(0.9) && { port: one([80, 443]) }),
+    ...(chance(0.6) && { database: one(DATABASES) }),
+    ...(chance(0.6) && { application: one(APPLICATIONS) }),
+    ...(chance(0.6) && { replication: chance(0.5) }),
   };
   return { service: one(SERVICES), connector: 'http', principal: { agent: one(AGENTS), attested: 'listener' }, facts };
 }

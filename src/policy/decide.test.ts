@@ -54,6 +54,25 @@ describe('which rule decides', () => {
     ['hosts', { hosts: ['*.test:443'] }, asking({ host: 'a.test', port: 443 }), true],
     ['hosts', { hosts: ['*.test:443'] }, asking({ host: 'a.test', port: 80 }), false],
     ['hosts, which a socket lacks', { hosts: ['a.test'] }, asking(), false],
+    ['databases', { databases: ['orders*'] }, asking({ database: 'orders_eu' }), true],
+    ['databases', { databases: ['orders'] }, asking({ database: 'Orders' }), false],
+    ['databases, which a request lacks', { databases: ['*'] }, asking({ method: 'GET' }), false],
+    ['applications', { applications: ['pg_*', 'psql'] }, asking({ application: 'psql' }), true],
+    ['applications', { applications: ['pg_*'] }, asking({ application: 'psql' }), false],
+    ['applications', { applications: ['*'] }, asking({ application: '' }), true],
+    ['applications, which a login may keep to itself', { applications: ['*'] }, asking({ database: 'orders' }), false],
+    ['replication', { replication: true }, asking({ replication: true }), true],
+    ['replication', { replication: true }, asking({ replication: false }), false],
+    ['replication', { replication: false }, asking({ replication: false }), true],
+    ['replication', { replication: false }, asking({ replication: true }), false],
+    ['replication, which a request lacks', { replication: false }, asking({ method: 'GET' }), false],
+    ['replication, which a request lacks', { replication: true }, asking({ method: 'GET' }), false],
+    [
+      'a database and no stream',
+      { databases: ['a'], replication: false },
+      asking({ database: 'a', replication: true }),
+      false,
+    ],
     ['all of several', { agents: ['reviewer'], methods: ['GET'] }, asking({ method: 'GET' }), true],
     ['one of several', { agents: ['reviewer'], methods: ['GET'] }, asking({ method: 'PUT' }), false],
     ['one of several', { agents: ['scanner'], methods: ['GET'] }, asking({ method: 'GET' }), false],
@@ -106,6 +125,33 @@ describe('one policy asked by many', () => {
     }
   });
 
+  test('answers each login by its own database, application and replication, which are not remembered', () => {
+    const rules = [
+      deny('d', { databases: ['payroll'], applications: ['psql'] }),
+      allow('a', { databases: ['orders', 'payroll'], replication: false }),
+      allow('b', { applications: ['pg_dump'] }),
+    ];
+    const policy = compilePolicy(rules);
+    const logins = ['orders', 'payroll', undefined].flatMap((database) =>
+      ['psql', 'pg_dump', undefined].flatMap((application) =>
+        [true, false, undefined].map((replication) =>
+          asking({
+            ...(database && { database }),
+            ...(application && { application }),
+            ...(replication !== undefined && { replication }),
+          }),
+        ),
+      ),
+    );
+    const answers = [...logins, ...logins.toReversed()].map((request) => {
+      const fresh = evaluate(compilePolicy(rules), request, MONDAY_NOON, unused);
+      expect(evaluate(policy, request, MONDAY_NOON, unused)).toEqual(fresh);
+      expect(explainVerdict(policy, request, MONDAY_NOON, unused).verdict).toEqual(fresh);
+      return fresh.rule;
+    });
+    expect(new Set(answers)).toEqual(new Set(['d', 'a', 'b', 'default-deny']));
+  });
+
   test('remembers a bounded number of combinations, and decides on as before when there are more', () => {
     const policy = compilePolicy([allow('a', { methods: ['GET'] })]);
     for (let at = 0; at < 10_000; at += 1) {
@@ -138,6 +184,11 @@ describe('a path that can be read in more than one way', () => {
     expect(decider(undefined, twofold)).toBe('+');
     const others = [deny('d', { paths: ['/x'], methods: ['PUT'] }), allow('x', { paths: ['/x'], agents: ['other'] })];
     expect(decider([...others, allow('a')], twofold)).toBe('+a');
+  });
+
+  test('is no matter to rules on logins, which a request for a path is not', () => {
+    const rules = [deny('d', { paths: ['/x'], databases: ['*'] }), allow('x', { paths: ['/**'], replication: false })];
+    expect(decider([...rules, allow('a')], twofold)).toBe('+a');
   });
 
   test('is refused also where only the reason is known', () => {
@@ -234,6 +285,31 @@ describe('explaining', () => {
     expect(findings.map(({ decides }) => decides)).toEqual([false, false, false, false, true]);
   });
 
+  test('says of a login what of it does not match', () => {
+    const logins = [
+      deny('payroll', { databases: ['payroll', 'hr_*'] }),
+      allow('dumps', { applications: ['pg_dump'] }),
+      allow('streams', { replication: true }),
+      allow('orders', { replication: false, databases: ['orders'] }),
+    ];
+    const why = (facts: Facts) =>
+      explainVerdict(compilePolicy(logins), asking(facts), MONDAY_NOON, unused).findings.map(({ because }) => because);
+    expect(why({ database: 'orders', application: 'psql', replication: false })).toEqual([
+      'database "orders" matches none of payroll, hr_*',
+      'application "psql" matches none of pg_dump',
+      'it asks for no replication stream',
+      'all selectors match',
+    ]);
+    expect(why({ replication: true }).slice(0, 2)).toEqual([
+      'the request has no database',
+      'the request has no application',
+    ]);
+    expect(why({ database: 'x', replication: true })[2]).toBe('all selectors match');
+    expect(why({})[2]).toBe('the request says nothing of replication');
+    expect(why({ replication: false })[2]).toBe('it asks for no replication stream');
+    expect(why({ replication: false })[3]).toBe('the request has no database');
+  });
+
   test('says what a request lacks', () => {
     const { findings } = explainVerdict(compilePolicy(rules), asking(), MONDAY_NOON, unused);
     expect(findings[0]?.because).toBe('the request has no method');
@@ -252,6 +328,8 @@ describe('explaining', () => {
       decide([allow('a', { rate: { perMinute: 1 } })], request, spent),
       decide([allow('a', { paths: ['/x'] })], asking({ path, pathAmbiguity: 'an encoded slash' })),
       decide([allow('a', { time: { to: '01:00' } })], request),
+      decide([deny('d', { databases: ['can*'] })], asking({ database: 'canary', application: 'canary' })),
+      decide([allow('a', { applications: ['x'] })], asking({ database: 'canary', application: 'canary' })),
     ];
     expect(answers.some(({ allow: allowed }) => allowed)).toBe(false);
     expect(JSON.stringify(answers)).not.toContain('canary');
@@ -264,6 +342,10 @@ describe('rules that cannot be compiled', () => {
     ['an empty selector of a deny rule', deny('a', { paths: [] }), 'paths'],
     ['an empty name', allow('a', { services: [''] }), 'services'],
     ['a method with a star', deny('a', { methods: ['DEL*'] }), 'methods'],
+    ['an empty list of databases', deny('a', { databases: [] }), 'databases'],
+    ['an empty name of a database', deny('a', { databases: [''] }), 'databases'],
+    ['an empty list of applications', deny('a', { applications: [] }), 'applications'],
+    ['replication of neither kind', deny('a', { replication: 'yes' as never }), 'replication'],
     ['a path that could never match', deny('a', { paths: ['/a/../b'] }), 'paths'],
     ['a host with a scheme', allow('a', { hosts: ['https://a.test'] }), 'hosts'],
     ['an unknown zone', allow('a', { time: { zone: 'Mars/Olympus' } }), 'time'],
@@ -289,6 +371,9 @@ describe('rules that cannot be compiled', () => {
   });
 
   test('good rules have no problems', () => {
-    expect(checkRules([deny('d', { hosts: ['a.test'] }), allow('a', { rate: { perMinute: 1_000_000 } })])).toEqual([]);
+    const logins = allow('l', { databases: ['*'], applications: ['psql'], replication: false });
+    expect(
+      checkRules([logins, deny('d', { hosts: ['a.test'] }), allow('a', { rate: { perMinute: 1_000_000 } })]),
+    ).toEqual([]);
   });
 });

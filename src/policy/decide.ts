@@ -12,13 +12,16 @@
  * **Selectors** must all match; within one selector any of the patterns may. An absent selector matches everything, and
  * one that is present does not match a request that lacks the fact (a Postgres login has no method).
  *
- * | selector   | matches                                                                                              |
- * |------------|------------------------------------------------------------------------------------------------------|
- * | `agents`   | name of the principal's agent; `*` is any run of characters                                          |
- * | `services` | name of the service; `*` is any run of characters                                                    |
- * | `methods`  | HTTP method, exactly, case and all; `*` alone is any method; a deny rule on GET also denies HEAD      |
- * | `hosts`    | upstream host: a name, an IP literal, or `*.example.com` (its subdomains, not itself); `:443` may follow |
- * | `paths`    | canonical path without the query; see below                                                          |
+ * | selector       | matches                                                                                          |
+ * |----------------|--------------------------------------------------------------------------------------------------|
+ * | `agents`       | name of the principal's agent; `*` is any run of characters                                      |
+ * | `services`     | name of the service; `*` is any run of characters                                                |
+ * | `methods`      | HTTP method, exactly, case and all; `*` alone is any method; a deny rule on GET also denies HEAD  |
+ * | `hosts`        | upstream host: a name, an IP literal, or `*.example.com` (its subdomains, not itself); `:443` may follow |
+ * | `paths`        | canonical path without the query; see below                                                      |
+ * | `databases`    | name of the database that a login is for; case matters; `*` is any run of characters             |
+ * | `applications` | what the program that logs in calls itself, likewise; see below                                  |
+ * | `replication`  | `true`: logins that ask for a replication stream; `false`: those that do not                     |
  *
  * **Paths** begin with `/` and are compared segment by segment: `*` is any run of characters within one segment (but a
  * segment of it is not empty), `**` as a whole segment is any number of segments, also none: `/repos/acme/**` matches
@@ -35,6 +38,11 @@
  * **HEAD** is GET without the body (RFC 9110 section 9.3.2), so a deny rule that lists GET also denies HEAD. An allow rule
  * allows what it lists and nothing else.
  *
+ * **What a login says of itself** may be any text: whoever connects chooses `applications` freely, or leaves the name out.
+ * They keep honest programs apart; a deny rule on them stops nobody who wants to pass. A replication stream may carry
+ * every database, whatever its login names: an allow rule on `databases` that must not open them all says
+ * `replication: false`.
+ *
  * **`time`**: open from `from` (inclusive, default 00:00) to `to` (exclusive, default 24:00) on the wall clock of `zone`
  * (IANA, default UTC). `from` later than `to` runs overnight, and `days` are the days on which the window begins:
  * fri 22:00–06:00 ends on Saturday morning. Times that the clock skips never come, times that it shows twice
@@ -48,7 +56,7 @@ import type { Allowance, CompiledPolicy, CompiledRule, Refusal, Verdict } from '
 import { unmatchedSelector, type PlainSelector } from './narrow.ts';
 import { numbersOf, segmentsOf, type PathMatcher } from './path-pattern.ts';
 import type { RateReader } from './rate.ts';
-import type { AccessRequest } from './request.ts';
+import type { AccessRequest, Facts } from './request.ts';
 import type { Rule } from './rules.ts';
 
 export { checkRules, compilePolicy } from './compile.ts';
@@ -71,7 +79,7 @@ export interface Explanation {
 }
 
 /** How a rule looks at a request: the selector that does not match, or what speaks for or against a match. */
-type Look = PlainSelector | 'paths' | 'matches' | 'closed' | 'ambiguous';
+type Look = PlainSelector | LoginSelector | 'paths' | 'matches' | 'closed' | 'ambiguous';
 
 const OPEN: Allowance = Object.freeze({ allow: true, rule: undefined, perMinute: undefined });
 const NO_RULE: Refusal = refusal(DEFAULT_DENY, 'no rule allows this');
@@ -145,8 +153,10 @@ function lookWhole(rule: CompiledRule, subject: Subject): Look {
   return unmatchedSelector(rule, subject.request) ?? lookFurther(rule, subject);
 }
 
-/** What is left to see of a rule whose selectors match, paths apart. */
+/** What is left to see of a rule whose plain selectors match. */
 function lookFurther(rule: CompiledRule, subject: Subject): Look {
+  const unmet = unmatchedLogin(rule, subject.request.facts);
+  if (unmet !== undefined) return unmet;
   if (rule.paths !== undefined) {
     const { path, pathAmbiguity } = subject.request.facts;
     if (pathAmbiguity !== undefined) {
@@ -155,6 +165,19 @@ function lookFurther(rule: CompiledRule, subject: Subject): Look {
     if (path === undefined || !subject.isMatchedBy(rule.paths, path)) return 'paths';
   }
   return isOpen(rule, subject.now) ? 'matches' : 'closed';
+}
+
+type LoginSelector = 'databases' | 'applications' | 'replication';
+
+/** Not among the plain ones: their values are any text that a client cares to send, so they are worth no memory. */
+function unmatchedLogin(rule: CompiledRule, facts: Facts): LoginSelector | undefined {
+  const { databases, applications, replication } = rule;
+  if (databases !== undefined && (facts.database === undefined || !databases(facts.database))) return 'databases';
+  if (applications !== undefined && (facts.application === undefined || !applications(facts.application))) {
+    return 'applications';
+  }
+  if (replication !== undefined && facts.replication !== replication) return 'replication';
+  return undefined;
 }
 
 function isOpen({ window }: CompiledRule, now: Date): boolean {
@@ -175,6 +198,9 @@ function answer(rule: CompiledRule, seen: Look, request: AccessRequest, used: Ra
     case 'methods':
     case 'hosts':
     case 'paths':
+    case 'databases':
+    case 'applications':
+    case 'replication':
       return undefined;
     default:
       return seen satisfies never;
@@ -220,6 +246,12 @@ function because(rule: Rule, seen: Look, request: AccessRequest, verdict: Verdic
       return unmatched('host', hostOf(request), rule.hosts);
     case 'paths':
       return unmatched('path', request.facts.path, rule.paths);
+    case 'databases':
+      return unmatched('database', request.facts.database, rule.databases);
+    case 'applications':
+      return unmatched('application', request.facts.application, rule.applications);
+    case 'replication':
+      return unmatchedReplication(request.facts.replication);
     case 'closed':
       return `it is outside the time window ${windowOf(rule)}`;
     case 'matches':
@@ -233,6 +265,11 @@ function because(rule: Rule, seen: Look, request: AccessRequest, verdict: Verdic
 function unmatched(what: string, actual: string | undefined, patterns: readonly string[] = []): string {
   if (actual === undefined) return `the request has no ${what}`;
   return `${what} "${actual}" matches none of ${patterns.join(', ')}`;
+}
+
+function unmatchedReplication(actual: boolean | undefined): string {
+  if (actual === undefined) return 'the request says nothing of replication';
+  return actual ? 'it asks for a replication stream' : 'it asks for no replication stream';
 }
 
 function hostOf({ facts }: AccessRequest): string | undefined {

@@ -25,6 +25,16 @@ test('a combination is worked out once', () => {
   expect(narrowing.rulesFor(asking({ method: 'GET', host: 'a.test', port: 80 }))).not.toBe(first);
 });
 
+test('what a login says of itself is not worked out here, and takes no memory', () => {
+  const logins = compilePolicy([
+    { id: 'a', effect: 'allow', databases: ['orders'], applications: ['psql'], replication: false },
+  ]);
+  const narrowing = new Narrowing(logins);
+  const first = narrowing.rulesFor(asking({ database: 'orders', application: 'psql', replication: false }));
+  expect(first.allows).toHaveLength(1);
+  expect(narrowing.rulesFor(asking({ database: 'stock', application: 'x', replication: true }))).toBe(first);
+});
+
 test.each<[string, number, (at: number) => Facts]>([
   ['methods', 5000, (at) => ({ method: `M${at}` })],
   ['hosts', 20, (at) => ({ method: 'GET', host: `h${at}.test` })],

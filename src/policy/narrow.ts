@@ -14,7 +14,8 @@ const HOSTS_MAX = 8;
 
 /**
  * The rules that are left to look at once service, agent, method and host are known. Requests are many and these
- * combinations few, so each is worked out once: what remains for each request are paths, time and rate.
+ * combinations few, so each is worked out once: what remains for each request are paths, what a login says of itself,
+ * time and rate.
  */
 export class Narrowing {
   readonly #all: RuleLists;
@@ -79,7 +80,7 @@ function childOf<Child>(parent: Map<string, Child>, key: string, make: () => Chi
 
 export type PlainSelector = 'services' | 'agents' | 'methods' | 'hosts';
 
-/** The first selector, paths apart, that does not match. */
+/** The first of the plain selectors, those that `Narrowing` tells requests apart by, that does not match. */
 export function unmatchedSelector(rule: CompiledRule, request: AccessRequest): PlainSelector | undefined {
   const { service, principal, facts } = request;
   if (rule.services !== undefined && !rule.services(service)) return 'services';

@@ -12,6 +12,9 @@ export interface PolicyOptions {
   readonly monotonic?: () => number;
 }
 
+/** For a use that was counted when it began. */
+const NO_RATE: RateReader = { waitMilliseconds: () => 0 };
+
 /** All rules with their clocks and counts: the one place that issues grants. See `decide.ts` for how it decides. */
 export class Policy {
   readonly rates: RateWindows;
@@ -40,6 +43,11 @@ export class Policy {
       this.rates.count(verdict.rule, request.principal.agent, request.service, verdict.perMinute, this.#monotonic());
     }
     return { allow: true, grant: Grant.issue(request, verdict.rule) };
+  }
+
+  /** Whether a use that was allowed would be allowed now, its rate apart; counts nothing. */
+  permits(request: AccessRequest): boolean {
+    return evaluate(this.#policy, request, this.#now(), NO_RATE).allow;
   }
 
   /** What `decide` would say now, and why; counts nothing. */

@@ -19,6 +19,12 @@ export interface Facts {
   /** Upstream host: lower-case name or IP literal without brackets. */
   readonly host?: string;
   readonly port?: number;
+  /** Database that a login asks for, or is given. */
+  readonly database?: string;
+  /** What the program calls itself; whoever connects may claim any. */
+  readonly application?: string;
+  /** True where the login asks for a replication stream. */
+  readonly replication?: boolean;
 }
 
 export interface AccessRequest {

@@ -11,6 +11,12 @@ export interface Rule {
   readonly paths?: readonly string[];
   /** Upstream hosts: a name, an IP literal, or `*.` and a name for its subdomains. */
   readonly hosts?: readonly string[];
+  /** Names of databases, case-sensitive, `*` for any run of characters. */
+  readonly databases?: readonly string[];
+  /** What the program calls itself, likewise. Its own claim: fit to narrow what is allowed, not to keep anybody out. */
+  readonly applications?: readonly string[];
+  /** Logins that ask for a replication stream, or those that do not. */
+  readonly replication?: boolean;
   readonly time?: TimeWindow;
   readonly rate?: { readonly perMinute: number };
 }

@@ -1,5 +1,6 @@
 import { formatListenAddress, type Config, type ListenAddress, type ServiceConfig } from '../config/config.ts';
-import type { Connector, HttpConnector } from '../connector/connector.ts';
+import type { Connector, HttpConnector, StreamConnector } from '../connector/connector.ts';
+import type { CredentialSource } from '../credential/lease.ts';
 import { openSource } from '../credential/source.ts';
 import type { SecretStore } from '../credential/store.ts';
 import { isLoopback } from '../http/authority.ts';
@@ -8,12 +9,13 @@ import type { HttpHandler } from '../http/front.ts';
 import { compileUrlPattern } from '../http/match.ts';
 import { PoolSet } from '../http/pools.ts';
 import { openUndiciPool, type UpstreamTls } from '../http/undici-upstream.ts';
+import type { StreamBinding, StreamHandler, StreamParts } from '../stream/binding.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 /** The parts that outlive a configuration. */
 export interface GenerationParts {
   readonly connectors: readonly Connector[];
-  readonly context: HttpContext;
+  readonly context: HttpContext & StreamParts;
   readonly metrics: Metrics;
   readonly store: (from: string) => SecretStore;
   /** False for a generation that will serve nobody: client keys are not fetched. */
@@ -21,12 +23,23 @@ export interface GenerationParts {
 }
 
 /** What one listener address needs to know of a configuration. */
-export interface Endpoint {
+export type Endpoint = HttpEndpoint | StreamEndpoint;
+
+interface EndpointBase {
   readonly address: ListenAddress;
   readonly services: readonly string[];
   readonly socketMode: number;
+}
+
+export interface HttpEndpoint extends EndpointBase {
+  readonly kind: 'http';
   readonly idleSeconds: number;
   readonly handler: HttpHandler;
+}
+
+export interface StreamEndpoint extends EndpointBase {
+  readonly kind: 'stream';
+  readonly handler: StreamHandler;
 }
 
 /**
@@ -45,13 +58,13 @@ export class Generation {
   private constructor(
     config: Config,
     opened: readonly OpenedService[],
-    context: HttpContext,
+    context: HttpContext & StreamParts,
     closeStores: () => Promise<void>,
   ) {
     this.config = config;
     this.#opened = opened;
     this.#closeStores = closeStores;
-    this.endpoints = endpointsOf(opened, (routes) => this.#handler(context, routes));
+    this.endpoints = endpointsOf(opened, context, this.#counting());
   }
 
   /** Opens every service, or none. Errors: those of the providers that hold client keys. */
@@ -74,10 +87,8 @@ export class Generation {
     await this.#closeStores();
   }
 
-  #handler(context: HttpContext, routes: HttpRoutes): HttpHandler {
+  #counting(): Counting {
     return {
-      context,
-      routes,
       enter: () => {
         this.#running += 1;
       },
@@ -89,9 +100,21 @@ export class Generation {
   }
 }
 
-interface OpenedService {
+type Counting = Pick<HttpHandler, 'enter' | 'leave'>;
+
+type OpenedService = OpenedHttpService | OpenedStreamService;
+
+interface OpenedHttpService {
+  readonly kind: 'http';
   readonly config: ServiceConfig;
   readonly binding: HttpBinding;
+  close(): Promise<void>;
+}
+
+interface OpenedStreamService {
+  readonly kind: 'stream';
+  readonly config: ServiceConfig;
+  readonly binding: StreamBinding;
   close(): Promise<void>;
 }
 
@@ -100,8 +123,10 @@ async function openService(service: ServiceConfig, config: Config, parts: Genera
   switch (connector.kind) {
     case 'http':
       return openHttpService(service, connector, config, parts);
+    case 'stream':
+      return openStreamService(service, connector, parts);
     default:
-      return connector.kind satisfies never;
+      return connector satisfies never;
   }
 }
 
@@ -109,19 +134,13 @@ async function openHttpService(
   service: ServiceConfig,
   connector: HttpConnector,
   { limits }: Config,
-  { store, metrics, fetchKeys }: GenerationParts,
-): Promise<OpenedService> {
+  parts: GenerationParts,
+): Promise<OpenedHttpService> {
   const { timeouts } = service;
+  const { store, metrics, fetchKeys } = parts;
   const tls = await upstreamTls(service, fetchKeys ? store : undefined);
   const instance = connector.open(service.config);
-  const source = openSource({
-    service: service.name,
-    references: service.credentials,
-    store,
-    cacheSeconds: service.cacheSeconds,
-    timeoutSeconds: timeouts.credentialSeconds,
-    onFetch: ({ from, outcome, seconds }) => metrics.provider(from).fetched(outcome === 'ok' ? 'ok' : 'error', seconds),
-  });
+  const source = sourceOf(service, parts);
   const pools = new PoolSet((origin) =>
     openUndiciPool({
       origin,
@@ -151,6 +170,7 @@ async function openHttpService(
     metrics: metrics.service(service.name),
   };
   return {
+    kind: 'http',
     config: service,
     binding,
     close: async () => {
@@ -159,6 +179,48 @@ async function openHttpService(
       await source.close();
     },
   };
+}
+
+async function openStreamService(
+  service: ServiceConfig,
+  connector: StreamConnector,
+  parts: GenerationParts,
+): Promise<OpenedStreamService> {
+  const { timeouts } = service;
+  const instance = await connector.open(service.config);
+  const source = sourceOf(service, parts);
+  const binding: StreamBinding = {
+    service: service.name,
+    connector: connector.name,
+    principal: { agent: service.agent, attested: 'listener' },
+    instance,
+    source,
+    connectSeconds: timeouts.connectSeconds,
+    loginSeconds: timeouts.headersSeconds,
+    idleSeconds: timeouts.idleSeconds,
+    upstreamConnections: service.limits.upstreamConnections,
+    metrics: parts.metrics.service(service.name),
+  };
+  return {
+    kind: 'stream',
+    config: service,
+    binding,
+    close: async () => {
+      instance.close?.();
+      await source.close();
+    },
+  };
+}
+
+function sourceOf(service: ServiceConfig, { store, metrics }: GenerationParts): CredentialSource {
+  return openSource({
+    service: service.name,
+    references: service.credentials,
+    store,
+    cacheSeconds: service.cacheSeconds,
+    timeoutSeconds: service.timeouts.credentialSeconds,
+    onFetch: ({ from, outcome, seconds }) => metrics.provider(from).fetched(outcome === 'ok' ? 'ok' : 'error', seconds),
+  });
 }
 
 async function upstreamTls(
@@ -173,7 +235,8 @@ async function upstreamTls(
 
 function endpointsOf(
   opened: readonly OpenedService[],
-  handlerOf: (routes: HttpRoutes) => HttpHandler,
+  context: HttpContext & StreamParts,
+  counting: Counting,
 ): ReadonlyMap<string, Endpoint> {
   const addresses = new Map<string, { address: ListenAddress; services: OpenedService[] }>();
   for (const service of opened) {
@@ -186,13 +249,21 @@ function endpointsOf(
   }
   const endpoints = new Map<string, Endpoint>();
   for (const [key, { address, services }] of addresses) {
-    endpoints.set(key, {
+    const base = {
       address,
       services: services.map(({ config }) => config.name),
       socketMode: services.reduce((mode, { config }) => mode & config.socketMode, 0o777),
-      idleSeconds: Math.max(...services.map(({ config }) => longestSilence(config))),
-      handler: handlerOf(routesOf(address, services)),
-    });
+    };
+    const stream = services.find((service) => service.kind === 'stream');
+    if (stream !== undefined) {
+      const handler: StreamHandler = { parts: context, binding: stream.binding, ...counting };
+      endpoints.set(key, { kind: 'stream', ...base, handler });
+      continue;
+    }
+    const http = services.filter((service) => service.kind === 'http');
+    const idleSeconds = Math.max(...http.map(({ config }) => longestSilence(config)));
+    const handler: HttpHandler = { context, routes: routesOf(address, http), ...counting };
+    endpoints.set(key, { kind: 'http', ...base, idleSeconds, handler });
   }
   return endpoints;
 }
@@ -205,7 +276,7 @@ function longestSilence({ timeouts }: ServiceConfig): number {
 }
 
 /** Forward services in alphabetical order: the precedence of CyberArk's broker where patterns overlap. */
-function routesOf(address: ListenAddress, services: readonly OpenedService[]): HttpRoutes {
+function routesOf(address: ListenAddress, services: readonly OpenedHttpService[]): HttpRoutes {
   const byName = [...services].sort((a, b) => (a.config.name < b.config.name ? -1 : 1));
   return {
     reverse: services.find(({ config }) => config.target !== undefined)?.binding,

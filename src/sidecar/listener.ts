@@ -37,7 +37,9 @@ const KEEP_ALIVE_PROBE_MS = 60_000;
  */
 export class Listener {
   readonly #options: ListenerOptions;
-  readonly #acceptor: Acceptor;
+  #acceptor: Acceptor;
+  /** Those before it, with connections that may still run. */
+  readonly #former = new Set<Acceptor>();
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #silent = new Set<Socket>();
@@ -97,6 +99,13 @@ export class Listener {
     this.#silentSeconds = silentSeconds;
   }
 
+  /** Hands connections accepted from now on to another acceptor; the present one drains. */
+  replace(acceptor: Acceptor): void {
+    this.#former.add(this.#acceptor);
+    this.#acceptor.drain();
+    this.#acceptor = acceptor;
+  }
+
   /** Stops accepting, lets running work end and resolves when the last connection is closed. */
   async drain(): Promise<void> {
     const stopped = this.#server.listening
@@ -105,14 +114,18 @@ export class Listener {
     for (const socket of [...this.#silent, ...this.#early]) socket.destroy();
     this.#acceptor.drain();
     await stopped;
-    this.#acceptor.close();
+    this.#closeAcceptors();
   }
 
   /** Stops accepting and cuts every connection. */
   close(): void {
     if (this.#server.listening) this.#server.close();
-    this.#acceptor.close();
+    this.#closeAcceptors();
     for (const socket of [...this.#sockets, ...this.#early]) socket.destroy();
+  }
+
+  #closeAcceptors(): void {
+    for (const acceptor of [this.#acceptor, ...this.#former]) acceptor.close();
   }
 
   async #bind(): Promise<void> {

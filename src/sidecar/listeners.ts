@@ -1,14 +1,21 @@
 import type { LimitsConfig } from '../config/config.ts';
 import { HttpFront, type HttpFrontLimits, type HttpHandler } from '../http/front.ts';
+import type { StreamHandler } from '../stream/binding.ts';
+import { StreamFront } from '../stream/front.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Endpoint, Generation } from './generation.ts';
+import type { Endpoint, Generation, HttpEndpoint } from './generation.ts';
 import { Listener } from './listener.ts';
 import type { ListenerStatus } from './state.ts';
 
+/** What serves an address, one kind of front a kind of connector. */
+type Front =
+  { readonly kind: 'http'; readonly front: HttpFront } | { readonly kind: 'stream'; readonly front: StreamFront };
+
 interface Slot {
   readonly listener: Listener;
-  readonly front: HttpFront;
+  /** Replaced where a reload gives the address to another kind of connector. */
+  serving: Front;
   /** Replaced at a reload; the listener and its connections stay. */
   endpoint: Endpoint;
 }
@@ -58,7 +65,7 @@ export class Listeners {
       } else {
         if (slot.endpoint.socketMode !== endpoint.socketMode) this.#changeMode(slot.listener, endpoint.socketMode);
         slot.endpoint = endpoint;
-        slot.front.limit(frontLimits(endpoint, generation.config.limits));
+        this.#refit(key, slot, generation.config.limits);
         slot.listener.limit(generation.config.limits.connections, generation.config.limits.keepAliveSeconds);
       }
     }
@@ -97,8 +104,8 @@ export class Listeners {
   }
 
   async #bind(key: string, endpoint: Endpoint, limits: LimitsConfig): Promise<Slot> {
-    const current = (): HttpHandler => slot.endpoint.handler;
-    const front = new HttpFront(key, frontLimits(endpoint, limits), current);
+    const current = (): Endpoint => slot.endpoint;
+    const serving = openFront(key, endpoint, limits, current);
     const listener = await Listener.open(
       {
         address: endpoint.address,
@@ -108,10 +115,24 @@ export class Listeners {
         metrics: this.#metrics.listener(key),
         log: this.#log,
       },
-      front,
+      serving.front,
     );
-    const slot: Slot = { listener, front, endpoint };
+    const slot: Slot = { listener, serving, endpoint };
     return slot;
+  }
+
+  /** After the endpoint of a slot was replaced: new limits, or a new front. */
+  #refit(key: string, slot: Slot, limits: LimitsConfig): void {
+    const { serving, endpoint } = slot;
+    if (serving.kind === 'http' && endpoint.kind === 'http') {
+      serving.front.limit(httpLimits(endpoint, limits));
+    } else if (serving.kind === 'stream' && endpoint.kind === 'stream') {
+      serving.front.limit(limits);
+      serving.front.recheck();
+    } else {
+      slot.serving = openFront(key, endpoint, limits, () => slot.endpoint);
+      slot.listener.replace(slot.serving.front);
+    }
   }
 
   #changeMode(listener: Listener, mode: number): void {
@@ -147,7 +168,22 @@ async function goneWithin(listener: Listener, gone: Promise<boolean>, seconds: n
   return inTime;
 }
 
-function frontLimits({ idleSeconds }: Endpoint, limits: LimitsConfig): HttpFrontLimits {
+function openFront(key: string, endpoint: Endpoint, limits: LimitsConfig, current: () => Endpoint): Front {
+  switch (endpoint.kind) {
+    case 'http': {
+      const handler = (): HttpHandler => current().handler as HttpHandler;
+      return { kind: 'http', front: new HttpFront(key, httpLimits(endpoint, limits), handler) };
+    }
+    case 'stream': {
+      const handler = (): StreamHandler => current().handler as StreamHandler;
+      return { kind: 'stream', front: new StreamFront(key, limits, handler) };
+    }
+    default:
+      return endpoint satisfies never;
+  }
+}
+
+function httpLimits({ idleSeconds }: HttpEndpoint, limits: LimitsConfig): HttpFrontLimits {
   const { headerBytes, headerSeconds, keepAliveSeconds, requestSeconds } = limits;
   return { headerBytes, headerSeconds, keepAliveSeconds, requestSeconds, idleSeconds };
 }

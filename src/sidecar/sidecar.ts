@@ -6,6 +6,9 @@ import { asSidecarError, SidecarError } from '../error.ts';
 import { openLedger, type Ledger } from '../ledger/ledger.ts';
 import { Policy } from '../policy/policy.ts';
 import { RateWindows } from '../policy/rate.ts';
+import type { StreamParts } from '../stream/binding.ts';
+import { Recollections } from '../stream/recollections.ts';
+import { Tally } from '../stream/tally.ts';
 import { openTelemetryServer, type HealthStatus, type TelemetryServer } from '../telemetry/health.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -36,6 +39,11 @@ export interface SidecarOptions {
   readonly onStopRequested: () => void;
 }
 
+/** What outlives reloads: no rate is reset, no cancel lost, no connection counted twice. */
+interface Lasting extends Pick<StreamParts, 'recollections' | 'upstreams' | 'localIdentity'> {
+  readonly rates: RateWindows;
+}
+
 /** For closing what the exchanges used, once all of them are over. */
 const CLOSE_SECONDS = 2;
 
@@ -44,8 +52,7 @@ export class Sidecar {
   readonly #options: SidecarOptions;
   readonly #id = randomUUID();
   readonly #startedAt = new Date();
-  /** Outlives reloads, so that a reload resets no rate. */
-  readonly #rates: RateWindows;
+  readonly #lasting: Lasting;
   readonly #ledger: Ledger;
   readonly #listeners: Listeners;
   #generation: Generation;
@@ -56,9 +63,9 @@ export class Sidecar {
   #reloading: Promise<void> = Promise.resolve();
   #draining: Promise<void> | undefined;
 
-  private constructor(options: SidecarOptions, ledger: Ledger, rates: RateWindows, generation: Generation) {
+  private constructor(options: SidecarOptions, ledger: Ledger, lasting: Lasting, generation: Generation) {
     this.#options = options;
-    this.#rates = rates;
+    this.#lasting = lasting;
     this.#ledger = ledger;
     this.#generation = generation;
     this.#listeners = new Listeners(options.log, options.metrics);
@@ -80,10 +87,15 @@ export class Sidecar {
           ? options.log.info({}, 'the ledger records again')
           : options.log.error({ reason: health.reason }, 'the ledger cannot record: new uses are refused'),
     });
-    const rates = new RateWindows();
+    const lasting: Lasting = {
+      rates: new RateWindows(),
+      recollections: new Recollections(),
+      upstreams: new Tally(),
+      localIdentity: localIdentityOnce(),
+    };
     let sidecar: Sidecar | undefined;
     try {
-      sidecar = new Sidecar(options, ledger, rates, await openGeneration(options, config, ledger, rates));
+      sidecar = new Sidecar(options, ledger, lasting, await openGeneration(options, config, ledger, lasting));
       const opening = sidecar.#open(config);
       // The control socket answers before the listeners do: a reload that it takes in between waits its turn.
       sidecar.#reloading = opening.catch(() => undefined);
@@ -136,7 +148,7 @@ export class Sidecar {
     try {
       const config = this.#options.load();
       refuseFixedChanges(this.#generation.config, config);
-      generation = await openGeneration(this.#options, config, this.#ledger, this.#rates);
+      generation = await openGeneration(this.#options, config, this.#ledger, this.#lasting);
       const added = await this.#listeners.open(generation);
       const old = this.#generation;
       this.#generation = generation;
@@ -233,14 +245,19 @@ function openGeneration(
   options: SidecarOptions,
   config: Config,
   ledger: Ledger,
-  rates: RateWindows,
+  { rates, ...shared }: Lasting,
 ): Promise<Generation> {
   const stores = options.openStores(config.providers);
   const policy = new Policy(config.rules, { rates });
-  const context = { policy, ledger, log: options.log, now: () => new Date() };
+  const context = { policy, ledger, log: options.log, now: () => new Date(), ...shared };
   const store = (from: string): SecretStore => stores.of(from);
   const parts = { connectors: options.connectors, context, metrics: options.metrics, store, fetchKeys: true };
   return Generation.open(config, parts, () => stores.close());
+}
+
+function localIdentityOnce(): StreamParts['localIdentity'] {
+  let made: ReturnType<StreamParts['localIdentity']> | undefined;
+  return () => (made ??= import('../certificate/self-signed.ts').then(({ issueSelfSigned }) => issueSelfSigned()));
 }
 
 function afterSeconds(seconds: number): Promise<void> {

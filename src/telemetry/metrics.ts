@@ -17,7 +17,13 @@ export function outcomeOf(error: Pick<SidecarError, 'fault'>): Outcome {
 export interface ServiceMetrics {
   /** Seconds; undefined where the exchange did not get that far. */
   ended(outcome: Outcome, upstreamSeconds?: number, addedSeconds?: number): void;
+  /** Another connection was asked for by a key that it gave out: a cancel. */
+  recalled(outcome: Recall): void;
 }
+
+/** `unknown`: no living connection has the key; `refused`: too many ask at once. */
+export const RECALLS = ['found', 'unknown', 'refused'] as const;
+export type Recall = (typeof RECALLS)[number];
 
 export interface ListenerMetrics {
   opened(): void;
@@ -94,11 +100,16 @@ class ServiceSeries implements ServiceMetrics {
   };
   readonly upstream = new Distribution();
   readonly added = new Distribution();
+  readonly recalls: Record<Recall, number> = { found: 0, unknown: 0, refused: 0 };
 
   ended(outcome: Outcome, upstreamSeconds?: number, addedSeconds?: number): void {
     this.outcomes[outcome] += 1;
     if (upstreamSeconds !== undefined) this.upstream.observe(upstreamSeconds);
     if (addedSeconds !== undefined) this.added.observe(addedSeconds);
+  }
+
+  recalled(outcome: Recall): void {
+    this.recalls[outcome] += 1;
   }
 }
 
@@ -149,6 +160,9 @@ function serviceFamilies(services: Children<ServiceSeries>): Family[] {
     ),
     family(added, 'histogram', 'Time that the sidecar added', () =>
       services.samples((service, series) => series.added.samples(added, { service })),
+    ),
+    family('secretless_recalls_total', 'counter', 'Cancels and the like, by whether their connection lives', () =>
+      services.samples((service, { recalls }) => outcomeSamples({ service }, recalls)),
     ),
   ];
 }

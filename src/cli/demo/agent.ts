@@ -1,11 +1,14 @@
 import { request as open, type IncomingMessage, type RequestOptions } from 'node:http';
+import { queryOnce, type DatabaseErrand } from './database-agent.ts';
 
 /**
  * The agent of the demo: a process of its own with an empty environment. It knows addresses and holds nothing.
  * Reads its errands as JSON from the command line and prints what became of them as JSON.
  */
 
-export interface Errand {
+export type Errand = HttpErrand | DatabaseErrand;
+
+export interface HttpErrand {
   readonly row: string;
   /** `http://host:port` or `unix:/path` of the listener, or the upstream itself. */
   readonly connect: string;
@@ -19,11 +22,12 @@ export interface Errand {
 
 export interface Outcome {
   readonly row: string;
-  readonly status: number;
+  /** HTTP status, or SQLSTATE. */
+  readonly status: number | string;
   /** Times at which pieces of the body arrived, in milliseconds since the head. */
   readonly arrivals: readonly number[];
   readonly body: string;
-  /** Median of `ROUNDS` requests, in milliseconds. */
+  /** Median of `ROUNDS` requests, in milliseconds; 0: not measured. */
   readonly ms: number;
 }
 
@@ -36,14 +40,19 @@ export interface Report {
 
 async function run(errands: readonly Errand[]): Promise<Report> {
   const outcomes: Outcome[] = [];
-  for (const errand of errands) outcomes.push(await (errand.websocket === true ? echo(errand) : fetchOnce(errand)));
+  for (const errand of errands) outcomes.push(await act(errand));
   return { environment: Object.keys(process.env), outcomes };
 }
 
-async function fetchOnce(errand: Errand): Promise<Outcome> {
+function act(errand: Errand): Promise<Outcome> {
+  if ('postgres' in errand) return queryOnce(errand);
+  return errand.websocket === true ? echo(errand) : fetchOnce(errand);
+}
+
+async function fetchOnce(errand: HttpErrand): Promise<Outcome> {
   const first = await send(errand, { 'X-Demo': errand.row });
   const times: number[] = [];
-  const once = errand.target.includes('/events') || first.status >= 500;
+  const once = errand.target.includes('/events') || Number(first.status) >= 500;
   for (let round = 0; round < (once ? 0 : ROUNDS); round += 1) {
     const begun = performance.now();
     await send(errand, {});
@@ -53,7 +62,10 @@ async function fetchOnce(errand: Errand): Promise<Outcome> {
   return { ...first, ms: times[Math.floor(times.length / 2)] ?? 0 };
 }
 
-function optionsOf({ connect, method, target, host, headers }: Errand, more: Record<string, string>): RequestOptions {
+function optionsOf(
+  { connect, method, target, host, headers }: HttpErrand,
+  more: Record<string, string>,
+): RequestOptions {
   const where = connect.startsWith('unix:') ? { socketPath: connect.slice(5) } : addressOf(connect);
   return { ...where, method, path: target, headers: { ...headers, ...more, Host: host }, agent: false };
 }
@@ -63,7 +75,7 @@ function addressOf(connect: string): { host: string; port: string } {
   return { host: hostname, port };
 }
 
-function send(errand: Errand, more: Record<string, string>): Promise<Outcome> {
+function send(errand: HttpErrand, more: Record<string, string>): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const request = open(optionsOf(errand, more), (response: IncomingMessage) => {
       const head = performance.now();
@@ -82,7 +94,7 @@ function send(errand: Errand, more: Record<string, string>): Promise<Outcome> {
 }
 
 /** Upgrades and waits for its own bytes to come back. */
-function echo(errand: Errand): Promise<Outcome> {
+function echo(errand: HttpErrand): Promise<Outcome> {
   const handshake = {
     'X-Demo': errand.row,
     Connection: 'Upgrade',

@@ -1,5 +1,5 @@
 import type { SidecarStatus } from '../../sidecar/state.ts';
-import type { Errand, Outcome } from './agent.ts';
+import type { Errand, HttpErrand, Outcome } from './agent.ts';
 import type { Seen } from './upstream.ts';
 
 /** One line of the demo's table: what the agent does and what must come of it. */
@@ -8,24 +8,26 @@ export interface Row {
   readonly errand: Errand;
   /** What the agent put on the request, in words. */
   readonly sent: string;
-  readonly status: number;
+  readonly status: number | string;
   /** What the upstream must have accepted; undefined: nothing may have arrived there. */
   readonly saw: RegExp | undefined;
   check?(outcome: Outcome): boolean;
 }
 
 /** The rows, for the addresses that the sidecar listens on. Later connectors add theirs here. */
-export function demoRows(status: SidecarStatus, upstreamPort: number): Row[] {
+export function demoRows(status: SidecarStatus, upstreamPort: number, hasDatabase: boolean): Row[] {
   const errands = errandsFor(status, upstreamPort);
   const rows = [...lentRows(errands), ...streamedRows(errands), ...refusedRows(errands)];
+  if (hasDatabase) rows.push(...databaseRows(errands));
   return rows.map((row, at) => ({ ...row, errand: { ...row.errand, row: String(at) } }));
 }
 
 interface Errands {
   readonly upstream: string;
-  readonly errand: (service: string, method: string, target: string, headers?: Record<string, string>) => Errand;
+  readonly errand: (service: string, method: string, target: string, headers?: Record<string, string>) => HttpErrand;
   /** Through the forward proxy. */
-  readonly proxied: Errand;
+  readonly proxied: HttpErrand;
+  readonly databasePort: number;
 }
 
 function errandsFor(status: SidecarStatus, upstreamPort: number): Errands {
@@ -43,7 +45,7 @@ function errandsFor(status: SidecarStatus, upstreamPort: number): Errands {
     headers,
   });
   const proxied = { ...errand('oauth', 'GET', `http://${upstream}/v1/statuses?count=2`), host: upstream };
-  return { upstream, errand, proxied };
+  return { upstream, errand, proxied, databasePort: Number(listener('orders').split(':').at(-1)) };
 }
 
 /** Each way to lend a credential, beside a call that goes without. */
@@ -127,8 +129,35 @@ function refusedRows({ errand, proxied }: Errands): Row[] {
   ];
 }
 
+/** A login over a wire protocol, which ends with a byte stream. */
+function databaseRows({ databasePort }: Errands): Row[] {
+  return [
+    {
+      service: 'orders',
+      errand: { row: '', postgres: { port: databasePort, database: 'postgres' } },
+      sent: 'no password',
+      status: '00000',
+      saw: /^scram-sha-256:postgres over TLS/,
+    },
+    {
+      service: 'orders',
+      errand: { row: '', postgres: { port: databasePort, database: 'template1' } },
+      sent: 'a database that a rule denies',
+      status: '42501',
+      saw: undefined,
+      check: ({ body }) => body.includes('no-templates'),
+    },
+  ];
+}
+
+/** What the row did, in words. */
+export function deedOf({ errand }: Row): string {
+  if ('postgres' in errand) return `psql :${errand.postgres.port}/${errand.postgres.database}`;
+  return `${errand.method} ${errand.target.replace(/^http:\/\/[^/]*/, '')}`;
+}
+
 /** Whether a row came out as it must. */
-export function isRight(row: Row, outcome: Outcome, seen: Seen | undefined): boolean {
+export function isRight(row: Row, outcome: Outcome, seen: Pick<Seen, 'credential'> | undefined): boolean {
   if (outcome.status !== row.status || row.check?.(outcome) === false) return false;
   return row.saw === undefined ? seen === undefined : seen !== undefined && row.saw.test(seen.credential);
 }

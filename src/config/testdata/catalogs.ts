@@ -46,6 +46,31 @@ const basicAuth: CatalogConnector = {
   ],
 };
 
+const SSL_MODES = ['disable', 'require', 'verify-full'];
+
+const postgres: CatalogConnector = {
+  name: 'postgres',
+  aliases: ['pg'],
+  kind: 'stream',
+  config: Type.Object({ database: Type.Optional(text) }, { additionalProperties: false }),
+  credentials: [
+    { name: 'host', required: false, meaning: 'the host', example: 'db.internal' },
+    { name: 'port', required: false, meaning: 'the port', example: '5432' },
+    { name: 'password', required: false, meaning: 'the password', example: 'x' },
+    { name: 'sslmode', required: false, meaning: 'how TLS is done', example: 'verify-full' },
+    { name: 'sslkey', required: false, meaning: 'the client key', example: '-----BEGIN', multiline: true },
+  ],
+  otherCredentials: 'an option of the login',
+  check(_config: object, names, literals = {}) {
+    if (!names.includes('host')) return [{ path: [], message: 'the credential that says where to go is missing' }];
+    const { sslmode } = literals;
+    if (sslmode === undefined || sslmode === 'verify-full') return [];
+    const about = { path: [], credential: 'sslmode' };
+    if (!SSL_MODES.includes(sslmode)) return [{ ...about, message: `must be one of ${SSL_MODES.join(', ')}` }];
+    return [{ ...about, severity: 'warning', message: `\`sslmode: ${sslmode}\` does not verify the server` }];
+  },
+};
+
 function standIn(name: string, kind: string): CatalogConnector {
   const config = Type.Object({}, { additionalProperties: false });
   const key = { name: 'privateKey', required: false, meaning: 'the key', example: '-----BEGIN', multiline: true };
@@ -75,13 +100,13 @@ const providers = [
   },
 ];
 
-export const ownCatalog: Catalog = { connectors: [http, basicAuth], providers };
+export const ownCatalog: Catalog = { connectors: [http, basicAuth, postgres], providers };
 
 export const wholeCatalog: Catalog = {
   connectors: [
     http,
     basicAuth,
-    standIn('pg', 'stream'),
+    postgres,
     standIn('mysql', 'stream'),
     standIn('mssql', 'stream'),
     standIn('aws', 'http'),

@@ -1,0 +1,60 @@
+import { isIP } from 'node:net';
+import { SidecarError } from '../error.ts';
+import {
+  COMMON_NAME_CHARACTERS_MAX,
+  issue,
+  publicHalf,
+  type Identity,
+  type Template,
+  type Validity,
+} from './certificate.ts';
+import { generateRsaKey } from './key.ts';
+
+export interface ServerOptions extends Validity {
+  /** PEM of a private RSA key to issue on; absent: a new one. */
+  readonly key?: string;
+}
+
+/**
+ * A server identity signed by `authority` for `names`: DNS names in ASCII, a wildcard as the first label allowed, and IP
+ * addresses. The certificate comes without the authority's. Errors: `config-invalid` where a name is neither.
+ */
+export async function issueServerIdentity(
+  authority: Identity,
+  names: readonly string[],
+  { key, ...validity }: ServerOptions = {},
+): Promise<Identity> {
+  const template = serverTemplate(names);
+  const own = key ?? (await generateRsaKey()).privateKey;
+  return { certificate: await issue(template, publicHalf(own), authority, validity), key: own };
+}
+
+/** What a server certificate says: names, and what its key may do (RFC 5280 sections 4.2.1.3, 4.2.1.6 and 4.2.1.12). */
+export function serverTemplate(names: readonly string[]): Template {
+  const first = names[0];
+  if (first === undefined) throw new SidecarError('config-invalid', { detail: 'a server certificate needs a name' });
+  const commonName = first.length <= COMMON_NAME_CHARACTERS_MAX ? first : undefined;
+  return {
+    commonName,
+    extensions: [
+      { name: 'basicConstraints', critical: true, cA: false },
+      { name: 'keyUsage', critical: true, digitalSignature: true, keyEncipherment: true },
+      { name: 'extKeyUsage', serverAuth: true },
+      { name: 'subjectAltName', critical: commonName === undefined, altNames: names.map(altName) },
+    ],
+  };
+}
+
+const LABEL = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
+const DNS_NAME = new RegExp(`^(?:\\*\\.)?${LABEL}(?:\\.${LABEL})*$`);
+const DNS_NAME_CHARACTERS_MAX = 253;
+
+function altName(
+  name: string,
+): { readonly type: 2; readonly value: string } | { readonly type: 7; readonly ip: string } {
+  if (isIP(name) !== 0 && !name.includes('%')) return { type: 7, ip: name };
+  if (name.length <= DNS_NAME_CHARACTERS_MAX && DNS_NAME.test(name)) return { type: 2, value: name };
+  throw new SidecarError('config-invalid', {
+    detail: `\`${name}\` is neither a DNS name in ASCII nor an IP address`,
+  });
+}

@@ -1,0 +1,61 @@
+import type { Explanation, Finding } from '../policy/decide.ts';
+import { table } from './table.ts';
+
+/** One answer of `secretless explain`, as `--json` prints it. */
+export interface Explained {
+  readonly listener: string;
+  readonly service?: string;
+  readonly connector?: string;
+  readonly agent?: string;
+  /** Of a request: origin that it goes to. */
+  readonly upstream?: string;
+  readonly path?: string;
+  /** Of a login, as asked about. */
+  readonly database?: string;
+  readonly application?: string;
+  readonly replication?: boolean;
+  readonly credential: boolean;
+  readonly allowed: boolean;
+  /** Code of the refusal. */
+  readonly code?: string;
+  readonly rule?: string;
+  readonly reason: string;
+  readonly rules: readonly Finding[];
+}
+
+/** What policy says. `credentialed`: a credential travels where it says yes. */
+export function answerOf(
+  { verdict, findings }: Explanation,
+  credentialed: boolean,
+): Pick<Explained, 'credential' | 'allowed' | 'code' | 'rule' | 'reason' | 'rules'> {
+  return {
+    credential: credentialed && verdict.allow,
+    allowed: verdict.allow,
+    ...(verdict.allow ? {} : { code: verdict.code }),
+    ...(verdict.rule === undefined ? {} : { rule: verdict.rule }),
+    reason: verdict.allow
+      ? verdict.rule === undefined
+        ? 'there are no rules: a listener may use its own services'
+        : 'the first allow rule that matches'
+      : verdict.reason,
+    rules: findings,
+  };
+}
+
+/** `question` is what was asked, in a few words. */
+export function explainedText(question: string, one: Explained): string {
+  const lines = [`${question} on ${one.listener}`];
+  if (one.service !== undefined) {
+    const goes = one.upstream === undefined ? '' : `, goes to ${one.upstream}${one.path ?? ''}`;
+    lines.push(`  service ${one.service} (${one.connector}), agent ${one.agent}${goes}`);
+  }
+  const verdict = one.allowed ? (one.credential ? 'allowed' : 'passes without a credential') : `refused (${one.code})`;
+  lines.push(`  ${verdict}${one.rule === undefined ? '' : ` by rule ${one.rule}`}: ${one.reason}`);
+  const rows = one.rules.map(({ rule, effect, decides, because }) => [
+    `  ${rule}`,
+    effect,
+    decides ? 'decides' : 'passed over',
+    because,
+  ]);
+  return `${lines.join('\n')}\n${rows.length === 0 ? '' : table(['  rule', 'effect', 'outcome', 'why'], rows)}`;
+}
