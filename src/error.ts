@@ -174,7 +174,7 @@ export const ERRORS = {
     'upstream',
     502,
     'the certificate of the upstream could not be verified',
-    'ask the operator to check `tls` for this service',
+    'ask the operator to check the TLS settings of this service',
   ),
   'upstream-protocol': entry(
     'upstream',
@@ -199,6 +199,12 @@ export const ERRORS = {
     502,
     'the upstream asks for a way to log in that this service cannot or may not use',
     'ask the operator to look up the correlation id in the sidecar log',
+  ),
+  'login-refused': entry(
+    'upstream',
+    502,
+    'the upstream refused the login, for another reason than the credential',
+    'read what the upstream says: it is passed on as it came',
   ),
   'credential-refused': entry(
     'provider',

@@ -163,8 +163,10 @@ function* clientFinal(account: Account, password: Secret, exchange: ScramExchang
 /** RFC 7628 section 3: a failure comes as a challenge with a status in JSON, which an empty response ends. */
 function* oauthBearer(account: Account): Asking<void> {
   yield* writeSecret('upstream', bearerMessage(passwordOf(account)));
-  const next = yield* peek('upstream', 9);
-  if (next[0] !== TYPE.authentication || next.readUInt32BE(5) !== REQUEST.saslContinue) return;
+  // Type and length first: to wait for more than a short answer has is to wait in vain.
+  const header = yield* peek('upstream', 5);
+  if (header[0] !== TYPE.authentication || header.readUInt32BE(1) < 8) return;
+  if ((yield* peek('upstream', 9)).readUInt32BE(5) !== REQUEST.saslContinue) return;
   yield* readFrame('upstream');
   yield* write('upstream', frameOf(TYPE.password, Buffer.from([0x01])));
   const last = yield* readFrame('upstream');

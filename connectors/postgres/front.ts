@@ -3,6 +3,7 @@ import {
   compute,
   peek,
   read,
+  readPem,
   SidecarError,
   startDownstreamTls,
   type TlsServerOptions,
@@ -11,7 +12,6 @@ import {
 } from 'secretless-sidecar/connector';
 import type { PostgresConfig } from './config.ts';
 import { FRAME_BYTES_MAX, readFrame, TYPE } from './frame.ts';
-import { readPem } from './pem-file.ts';
 import {
   CANCEL_CODE,
   GSSENC_CODE,

@@ -59,7 +59,18 @@ const noTls = (): never => {
 
 /** Sessions until so many frames were read; what goes wrong is told with its seed. */
 async function fuzz(frames: number, session: (dice: Dice) => Promise<number>): Promise<void> {
-  for (let read = 0, seed = SEED; read < frames; seed += 1) {
+  // Most sessions end in an error, and to note where each arose takes longer than the session.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    await fuzzFrom(SEED, frames, session);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
+async function fuzzFrom(first: number, frames: number, session: (dice: Dice) => Promise<number>): Promise<void> {
+  for (let read = 0, seed = first; read < frames; seed += 1) {
     try {
       read += await session(new Dice(seed));
     } catch (cause) {
@@ -96,14 +107,14 @@ async function serverSession(service: StreamService, dice: Dice): Promise<number
   const { handover, downstream } = await run(service, replies, (bytes) => server.hears(bytes));
   if (handover.then === 'splice' && !server.isProved) throw new Error('a splice with a server that proved nothing');
   // Until the server has proved itself, the client hears one error of ours or of it, and nothing else.
-  if (!server.isProved) fieldsOf(downstream);
+  if (!server.isProved && !isOneError(downstream)) throw new Error('the client hears a server that proved nothing');
   if (downstream.includes(PASSWORD)) throw new Error('the client hears the password');
   return frames;
 }
 
 async function clientSession(service: StreamService, dice: Dice): Promise<number> {
   const opening = fuzzedOpening(dice);
-  const isDenied = dice.roll(2) === 0;
+  const isDenied = dice.roll(4) > 0;
   let frames = 0;
   let facts: Facts | undefined;
   let greeting: Buffer | undefined = Buffer.concat([authenticationOk, ready()]);
@@ -134,6 +145,14 @@ async function clientSession(service: StreamService, dice: Dice): Promise<number
   return Math.max(frames, 1);
 }
 
+function isOneError(bytes: Buffer): boolean {
+  try {
+    return fieldsOf(bytes)['C'] !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 /** Where a client awaits the answer to a request, an ErrorResponse would be taken for one. */
 function refuseWordsAhead(downstream: Buffer): void {
   const answers = /^N{0,2}/.exec(downstream.toString('latin1'))![0].length;
@@ -146,10 +165,10 @@ function checkIdentity(packet: Buffer, { database, replication }: Facts): void {
   if (packet.readUInt32BE(0) !== packet.length) throw new Error('a StartupMessage of another length');
   const parts = packet.subarray(8).toString('latin1').split('\0');
   const valuesOf = (name: string): string[] => parts.filter((_, at) => at % 2 === 1 && parts[at - 1] === name);
-  expect([...new Set(valuesOf('user'))]).toEqual(['app']);
-  expect(valuesOf('database').map((value) => Buffer.from(value, 'latin1'))).toEqual([
-    expect.toSatisfy((value: Buffer) => value.toString('utf8') === database || value.toString('latin1') === database),
-  ]);
+  if (valuesOf('user').join() !== 'app') throw new Error(`as the user ${valuesOf('user').join()}`);
+  const [opened = '', ...more] = valuesOf('database');
+  const isAllowed = opened === database || Buffer.from(opened, 'latin1').toString('utf8') === database;
+  if (!isAllowed || more.length > 0) throw new Error('a database that policy did not see');
   const replicates = valuesOf('replication').some((value) => !['', 'off', 'false', '0', 'no'].includes(value));
   if (replicates && replication !== true) throw new Error('a replication stream that policy did not see');
 }
@@ -169,7 +188,7 @@ test('a login that does not look at the server’s signature is found out', asyn
   try {
     const service = await open({ requireAuth: ['scram-sha-256'] });
     const found = fuzz(100_000, (dice) => serverSession(service, dice));
-    await expect(found).rejects.toThrow(/SECRETLESS_FUZZ_SEED=\d+: a splice with a server that proved nothing/);
+    await expect(found).rejects.toThrow(/SECRETLESS_FUZZ_SEED=\d+: .* a server that proved nothing/);
   } finally {
     blind.mockRestore();
   }

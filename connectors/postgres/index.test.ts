@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv } from 'ajv';
-import { streamContext } from 'secretless-sidecar/connector';
+import { Secret, streamContext } from 'secretless-sidecar/connector';
 import { credentialsOf, perform, Playbook, Rehearsal } from 'secretless-sidecar/connector/testing';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { PostgresConfig } from './config.ts';
 import { postgres } from './index.ts';
 import { readFields } from './testdata/fields.ts';
@@ -137,6 +137,25 @@ describe('a service', () => {
       .closes('login-unsupported');
   });
 
+  test('wipes its copies of the password: the one for the name in the ledger, and the one of the login', async () => {
+    const wipe = vi.spyOn(Secret.prototype, 'wipe');
+    onTestFinished(() => wipe.mockRestore());
+    const password = 'hunter2-of-23-characters';
+    await (
+      await talk({ requireAuth: ['password'] })
+    )
+      .downstreamSends(OPENING)
+      .authorizes({ ...HERE, password })
+      .dials({ host: '127.0.0.1', port: 5432 })
+      .upstreamReceives(() => undefined)
+      .upstreamSends(authentication(3))
+      .upstreamReceives(typed('p', `${password}\0`))
+      .upstreamSends(Buffer.concat([AUTHENTICATION_OK, READY]))
+      .downstreamReceives(Buffer.concat([AUTHENTICATION_OK, READY]))
+      .splices();
+    expect((wipe.mock.contexts as Secret[]).filter(({ length }) => length === password.length)).toHaveLength(2);
+  });
+
   test('without a credential that fits dials nothing', async () => {
     await (
       await talk()
@@ -173,6 +192,14 @@ describe('TLS on the side of the client', () => {
         expect(alpn).toEqual(['postgresql']);
       });
     await login(book);
+  });
+
+  test('is not begun over plaintext that came with the question (CVE-2021-23214)', async () => {
+    await (
+      await talk({ tls: 'self-signed' })
+    )
+      .downstreamSends(Buffer.concat([SSL_REQUEST, OPENING]))
+      .closes('downstream-protocol');
   });
 
   test('is answered with N where the files cannot be read, and the reason follows in the protocol', async () => {

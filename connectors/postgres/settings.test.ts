@@ -59,7 +59,7 @@ describe('credentials', () => {
 
   test('never change what policy has seen: user, database, replication', () => {
     const { options } = read({
-      url: 'postgres://db/other?dbname=other&replication=off',
+      url: 'postgres://db/other?dbname=other&database=other&replication=off',
       database: 'other',
       user: 'other',
       replication: 'true',

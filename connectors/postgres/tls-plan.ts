@@ -2,11 +2,11 @@ import {
   type Asking,
   compute,
   lineOf,
+  readPem,
   type Secret,
   SidecarError,
   type TlsClientOptions,
 } from 'secretless-sidecar/connector';
-import { readPem } from './pem-file.ts';
 import type { Settings } from './settings.ts';
 import type { Target } from './target.ts';
 import type { SslMode, SslNegotiation } from './words.ts';

@@ -24,9 +24,8 @@ export class UpstreamRefusal extends Error {
   /** For the log and the ledger. */
   get error(): SidecarError {
     if (this.ofCredential) return new SidecarError('credential-refused', { detail: `SQLSTATE ${this.sqlstate}` });
-    return new SidecarError('upstream-protocol', {
-      detail: this.sqlstate === undefined ? 'ErrorResponse without a SQLSTATE' : `SQLSTATE ${this.sqlstate}`,
-    });
+    if (this.sqlstate !== undefined) return new SidecarError('login-refused', { detail: `SQLSTATE ${this.sqlstate}` });
+    return new SidecarError('upstream-protocol', { detail: 'ErrorResponse without a SQLSTATE' });
   }
 
   /**

@@ -4,6 +4,7 @@ export * from './handshake.ts';
 export * from './head.ts';
 export * from './origin.ts';
 export * from './pattern/pattern.ts';
+export { readPem } from './pem-file.ts';
 export * from './text.ts';
 export type { Credentials } from '../credential/lease.ts';
 export { Secret } from '../credential/secret.ts';

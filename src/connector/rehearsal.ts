@@ -175,8 +175,10 @@ export class Rehearsal implements Performer {
   }
 }
 
+const NOTHING = Buffer.alloc(0);
+
 class Arrivals {
-  bytes: Buffer = Buffer.alloc(0);
+  bytes: Buffer = NOTHING;
   ended = false;
   secured = false;
   /** Nothing was read and nothing written yet. */

@@ -1,8 +1,9 @@
-import { inspect, isDeepStrictEqual } from 'node:util';
+import { isDeepStrictEqual } from 'node:util';
 import { SidecarError } from '../error.ts';
 import type { HttpConnector, HttpService } from './connector.ts';
 import { foldName, type RequestHead } from './head.ts';
 import { lineProblem } from './text.ts';
+import { holdsSecret, print } from './testing-traces.ts';
 import { credentialsOf, requestHead, type ConformanceCheck, type ConnectorSample } from './testing.ts';
 
 type WholeSample = Required<ConnectorSample>;
@@ -212,30 +213,4 @@ async function thrownBy(run: () => Promise<unknown>): Promise<unknown> {
   } catch (error) {
     return error ?? new Error('nothing was thrown');
   }
-}
-
-/** Everything a log could print of an object, causes and stacks included. */
-function print(object: object): string {
-  const errorParts = object instanceof Error ? `${object.message} ${object.stack ?? ''}` : '';
-  const shown = inspect(object, { depth: 12, showHidden: true, maxArrayLength: null, maxStringLength: null });
-  return `${errorParts} ${shown} ${JSON.stringify(object)}`;
-}
-
-function holdsSecret(text: string, credentials: Values): boolean {
-  return Object.values(credentials).some((secret) => tracesOf(secret).some((trace) => text.includes(trace)));
-}
-
-/** Forms that a secret takes on its way, base64 at each of its three offsets. */
-function tracesOf(secret: string): string[] {
-  const inBase64 = [0, 1, 2].map((offset) => {
-    const whole = Buffer.from('x'.repeat(offset) + secret).toString('base64');
-    // The first and last group may share bits with what stands beside the secret.
-    return whole.slice(offset === 0 ? 0 : 4, whole.length - 4);
-  });
-  const encoded = [
-    encodeURIComponent(secret),
-    JSON.stringify(secret).slice(1, -1),
-    Buffer.from(secret).toString('hex'),
-  ];
-  return [secret, ...encoded, ...inBase64].filter((trace) => trace.length > 3);
 }

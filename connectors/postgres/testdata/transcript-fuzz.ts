@@ -41,6 +41,8 @@ const ODDITIES: readonly Buffer[] = [
   frame('D', '\0\0'),
 ];
 
+const SETTING = parameterStatus('application_name', 'value');
+
 /** A server that knows the password and now and then goes wrong, in a way that the dice say. */
 export class FuzzedServer {
   /** All that it said. */
@@ -55,13 +57,13 @@ export class FuzzedServer {
   constructor(dice: Dice, password: string) {
     this.#dice = dice;
     this.#scram = new ScramServer({ password });
-    this.#rarity = dice.pick([3, 6, 12, 40]);
+    this.#rarity = dice.pick([4, 10, 40, 100]);
     this.#flow = this.#wholeFlow();
   }
 
   #wholeFlow(): (() => Buffer)[] {
     const dice = this.#dice;
-    const settings = Array.from({ length: dice.roll(12) }, (_, at) => () => parameterStatus(`setting_${at}`, 'value'));
+    const settings = Array.from({ length: dice.roll(80) }, () => () => SETTING);
     return [
       ...(dice.roll(4) === 0 ? [() => negotiate(2, '_pq_.x')] : []),
       () => this.#scram.offer(),
@@ -122,6 +124,10 @@ export class FuzzedServer {
 const NAMES = ['user', 'database', 'application_name', 'replication', 'options', '_pq_.x', 'USER', 'user ', '', 'client_encoding'];
 const VALUES = ['whoever', 'orders', 'true', 'database', 'off', '', '0', '-c role=app', 'app', '\xff\xfe', 'x'.repeat(70)];
 
+const DUMMY = passwordMessage('dummy');
+const AHEAD = [[], [DUMMY], [DUMMY, frame('Q', 'select 1\0')]];
+const REQUESTS = [[], [sslRequest], [sslRequest, gssRequest], [gssRequest, sslRequest], [gssRequest, sslRequest]];
+
 /** What a client begins with, with something wrong in one message of a few. */
 export function fuzzedOpening(dice: Dice): Buffer[] {
   const parameters = Array.from({ length: dice.roll(5) }, () => [dice.pick(NAMES), dice.pick(VALUES)] as const);
@@ -130,8 +136,7 @@ export function fuzzedOpening(dice: Dice): Buffer[] {
     dice.roll(8) === 0
       ? cancelRequest(dice.roll(3), dice.bytes(dice.pick([4, 32, 256])))
       : startup([['user', 'whoever'], ...parameters], version);
-  const ahead = dice.pick([[], [], [passwordMessage('dummy')], [passwordMessage('dummy'), frame('Q', 'select 1\0')]]);
-  const all = [...dice.pick([[], [sslRequest], [gssRequest], [sslRequest, gssRequest], [gssRequest, sslRequest]]), last, ...ahead];
-  const rarity = dice.pick([2, 4, 10]);
+  const all = [...dice.pick(REQUESTS), last, ...dice.pick(AHEAD)];
+  const rarity = dice.pick([4, 10, 20]);
   return all.map((each) => (dice.roll(rarity) === 0 ? mutated(dice, each, each[0] === 0 ? 0 : 1, 'pQXdcfF') : each));
 }

@@ -1,10 +1,11 @@
 import { open, stat } from 'node:fs/promises';
-import { type ErrorCode, Secret, SidecarError } from 'secretless-sidecar/connector';
+import { Secret } from '../credential/secret.ts';
+import { SidecarError, type ErrorCode } from '../error.ts';
 
 /** A bundle of all public authorities has some 230 KiB. */
 const PEM_BYTES_MAX = 1024 * 1024;
 
-/** A PEM file whole. Errors: `code` where it cannot be read, is no file, or is too large. */
+/** A PEM file whole, for a `compute` step: `name` is what the configuration calls it. Errors: `code` where it cannot be read, is no file, or is too large. */
 export async function readPem(path: string, name: string, code: ErrorCode): Promise<Secret> {
   try {
     // Before it is opened: opening a pipe would wait for its writer.
