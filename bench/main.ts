@@ -1,7 +1,11 @@
 import { runHttpBench } from './http.ts';
+import { runPostgresBench } from './postgres.ts';
 
 /** `npm run bench -- <name> [flags]`: one file a bench. */
-const BENCHES: ReadonlyMap<string, (words: readonly string[]) => Promise<number>> = new Map([['http', runHttpBench]]);
+const BENCHES: ReadonlyMap<string, (words: readonly string[]) => Promise<number>> = new Map([
+  ['http', runHttpBench],
+  ['postgres', runPostgresBench],
+]);
 
 const [name = 'http', ...words] = process.argv.slice(2);
 const bench = BENCHES.get(name);

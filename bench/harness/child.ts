@@ -1,12 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { CpuSet } from './cpu.ts';
+import type { User } from './user.ts';
 
 export interface ChildOptions {
   readonly cpus: CpuSet;
   readonly env?: NodeJS.ProcessEnv;
   /** With an `ipc` channel the child can be asked; without, it only runs. */
   readonly ipc?: boolean;
+  /** The user it becomes, where this process may choose; absent: the same as this one. */
+  readonly user?: User | undefined;
 }
 
 /** A process of this bench on its own processors. What it prints is kept, to tell why it failed. */
@@ -14,10 +17,11 @@ export class Child {
   readonly #process: ChildProcess;
   #said = '';
 
-  constructor(command: string, words: readonly string[], { cpus, env, ipc = false }: ChildOptions) {
+  constructor(command: string, words: readonly string[], { cpus, env, ipc = false, user }: ChildOptions) {
     const [file, ...rest] = [...cpus.prefix, command, ...words];
     this.#process = spawn(file!, rest, {
       env: env ?? process.env,
+      ...user,
       stdio: ['ignore', 'ignore', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
     });
     this.#process.on('error', (error) => (this.#said += error.message));
@@ -63,10 +67,10 @@ export class Child {
     return message;
   }
 
-  async close(): Promise<void> {
+  async close(signal: 'SIGTERM' | 'SIGINT' = 'SIGTERM'): Promise<void> {
     if (this.ended || this.#process.pid === undefined) return;
     const exit = once(this.#process, 'exit');
-    this.#process.kill('SIGTERM');
+    this.#process.kill(signal);
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), 5_000);
     await exit;
     clearTimeout(timer);

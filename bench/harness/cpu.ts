@@ -36,6 +36,13 @@ function pinned(cpus: readonly number[]): CpuSet {
   return { prefix: ['taskset', '-c', cpus.join(',')] };
 }
 
+/** Pins processes that run already, with all their threads; what they start later follows them. */
+export function pinRunning({ prefix }: CpuSet, pids: readonly number[]): void {
+  const [taskset, , cpus] = prefix;
+  if (taskset === undefined) return;
+  for (const pid of pids) spawnSync(taskset, ['-a', '-c', '-p', cpus!, String(pid)], { stdio: 'ignore' });
+}
+
 function hasTaskset(): boolean {
   return process.platform === 'linux' && spawnSync('taskset', ['--version'], { stdio: 'ignore' }).status === 0;
 }

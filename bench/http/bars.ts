@@ -1,18 +1,9 @@
-import { numberText } from '../harness/table.ts';
-import type { Bar, HttpResult } from './result.ts';
+import { judgeLimits, type Bar, type Limit } from '../harness/bars.ts';
+import type { HttpResult } from './result.ts';
 
 type Measured = Omit<HttpResult, 'bars'>;
 
-interface Judged {
-  readonly bar: string;
-  readonly limit: number;
-  readonly unit: string;
-  readonly atLeast?: true;
-  /** Undefined: its phase did not run, or the system does not tell. */
-  readonly value: (result: Measured) => number | undefined;
-}
-
-const JUDGED: readonly Judged[] = [
+const JUDGED: readonly Limit<Measured>[] = [
   { bar: 'CPU per request over bare http-proxy-3', limit: 0.6, unit: '×', value: cpuRatio },
   {
     bar: 'resident under full load',
@@ -59,16 +50,7 @@ const JUDGED: readonly Judged[] = [
 
 /** The bars, each with what was measured; `met` is missing where nothing was. */
 export function judge(result: Measured): Bar[] {
-  return JUDGED.map(({ bar, limit, unit, atLeast, value }) => {
-    const measured = value(result);
-    const met = measured === undefined ? undefined : atLeast === true ? measured >= limit : measured <= limit;
-    return {
-      bar,
-      limit: `${atLeast === true ? '≥' : '≤'} ${limit} ${unit}`,
-      measured: measured === undefined ? 'not measured' : `${numberText(measured)} ${unit}`,
-      met,
-    };
-  });
+  return judgeLimits(JUDGED, result);
 }
 
 function of<Row extends { readonly target: string }>(

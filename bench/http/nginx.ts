@@ -1,12 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Child } from '../harness/child.ts';
+import { freePorts, untilAccepting } from '../harness/ports.ts';
 import { familyOf } from '../harness/usage.ts';
-import { freePorts, type SidecarSetup } from './sidecar.ts';
+import type { SidecarSetup } from './sidecar.ts';
 import type { Target } from './target.ts';
 
 /** The nginx on PATH as a reverse proxy that adds the credential; undefined where none is installed. */
@@ -25,12 +24,11 @@ export async function startNginx({
     await child.close();
     await rm(folder, { recursive: true, force: true });
   };
-  while (!(await answers(port))) {
-    if (child.ended) {
-      await close();
-      throw new Error(`nginx did not start:\n${child.said}`);
-    }
-    await pause(20);
+  try {
+    await untilAccepting(child, 'nginx', port);
+  } catch (error) {
+    await close();
+    throw error;
   }
   return { name: 'nginx', port, sendsCredential: false, pids: () => familyOf(child.pid), close };
 }
@@ -61,15 +59,4 @@ ${temporary.map((name) => `  ${name}_temp_path ${folder}/${name};`).join('\n')}
   }
 }
 `;
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port });
-    const settle = (yes: boolean): void => {
-      socket.destroy();
-      resolve(yes);
-    };
-    socket.once('connect', () => settle(true)).once('error', () => settle(false));
-  });
 }

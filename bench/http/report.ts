@@ -1,3 +1,4 @@
+import { barsText } from '../harness/bars.ts';
 import type { Spread } from '../harness/statistics.ts';
 import { numberText, spreadText, table } from '../harness/table.ts';
 import type { BodyFigures, HttpResult, TargetFigures } from './result.ts';
@@ -32,13 +33,7 @@ export function reportText(
     );
   }
   if (result.body !== undefined) parts.push(bodyText(result.body));
-  const bars = result.bars.map(({ bar, limit, measured, met }) => [
-    bar,
-    limit,
-    measured,
-    met === undefined ? '-' : met ? 'met' : 'MISSED',
-  ]);
-  parts.push(table(['bar', 'limit', 'measured', ''], bars));
+  parts.push(barsText(result.bars));
   return parts.join('\n');
 }
 

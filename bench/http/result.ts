@@ -1,3 +1,4 @@
+import type { Bar } from '../harness/bars.ts';
 import type { Spread } from '../harness/statistics.ts';
 
 /** What the bench found; `--json` prints it as is. Missing: not measured, or the system does not tell. */
@@ -64,11 +65,4 @@ export interface BodyFigures {
   readonly cpuSeconds: Spread | undefined;
   /** MB more than before the transfer at its peak. */
   readonly residentMore: Spread | undefined;
-}
-
-export interface Bar {
-  readonly bar: string;
-  readonly limit: string;
-  readonly measured: string;
-  readonly met: boolean | undefined;
 }

@@ -257,7 +257,14 @@ function openGeneration(
 
 function localIdentityOnce(): StreamParts['localIdentity'] {
   let made: ReturnType<StreamParts['localIdentity']> | undefined;
-  return () => (made ??= import('../certificate/self-signed.ts').then(({ issueSelfSigned }) => issueSelfSigned()));
+  return () =>
+    (made ??= import('../certificate/self-signed.ts')
+      .then(({ issueSelfSigned }) => issueSelfSigned())
+      .catch((thrown: unknown) => {
+        // The next connection tries again.
+        made = undefined;
+        throw thrown;
+      }));
 }
 
 function afterSeconds(seconds: number): Promise<void> {

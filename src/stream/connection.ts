@@ -61,8 +61,10 @@ export class StreamConnection {
     this.#down = new Wire('downstream', options.downstream);
     this.#downUntil = this.#begun + options.headerSeconds * 1000;
     options.downstream.once('close', () => {
+      // After the login there is nothing left to abort, and the reason of an abort is dear to make.
+      if (this.#splicing !== undefined) return;
       this.#abort.abort();
-      if (this.#splicing === undefined) this.#up?.socket.destroy();
+      this.#up?.socket.destroy();
     });
   }
 

@@ -79,27 +79,24 @@ export class Splicing {
   }
 
   #copyUp(): void {
-    const from = this.#downstream;
     const to = this.#upstream;
-    from.on('data', (chunk: Buffer) => {
+    copy(this.#downstream, to, (chunk) => {
       this.#bytesUp += chunk.length;
       this.#rests = false;
-      if (!to.write(chunk)) from.pause();
+      return to.write(chunk);
     });
-    connectEnds(from, to);
   }
 
   #copyDown(): void {
-    const from = this.#upstream;
     const to = this.#downstream;
     const { restsAfter } = this.#plan;
-    from.on('data', (chunk: Buffer) => {
+    copy(this.#upstream, to, (chunk) => {
       this.#bytesDown += chunk.length;
       if (restsAfter !== undefined) this.#rests = restsAfter(chunk);
-      if (!to.write(chunk)) from.pause();
+      const more = to.write(chunk);
       if (this.#ending !== undefined) this.#watch();
+      return more;
     });
-    connectEnds(from, to);
   }
 
   /** Rest is told by what was sent last; whether it stays so, only time tells. */
@@ -128,7 +125,14 @@ export class Splicing {
   }
 }
 
-function connectEnds(from: Socket, to: Socket): void {
+/**
+ * `take` writes a chunk to `to` and says whether it takes more. Handing chunks past the stream of `from` was tried: 5 % of
+ * the processor, within the noise, for a method of Node's that nobody promises.
+ */
+function copy(from: Socket, to: Socket, take: (chunk: Buffer) => boolean): void {
+  from.on('data', (chunk: Buffer) => {
+    if (!take(chunk)) from.pause();
+  });
   to.on('drain', () => from.resume());
   from.on('end', () => to.end());
   // After its own end a side closes when the other has ended too; closed before, it was lost.
