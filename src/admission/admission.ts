@@ -67,13 +67,7 @@ export async function lend(
     await recordRefusal(context, refusalEvent(use(undefined), error, 'error', grant.rule));
     throw error;
   }
-  try {
-    await context.ledger.record(useEvent(use(lease), grant.rule, lease.versions));
-  } catch (thrown) {
-    lease.release();
-    throw asSidecarError(thrown, 'ledger-unavailable');
-  }
-  return lease;
+  return onRecord(context, grant, lease, use);
 }
 
 /**
@@ -97,13 +91,23 @@ export async function lendAnew(
     fresh.release();
     return undefined;
   }
+  return onRecord(context, grant, fresh, use);
+}
+
+/** The lease, once its use is on record; released where it cannot be. Errors: `ledger-unavailable`. */
+async function onRecord(
+  context: AdmissionContext,
+  grant: Grant,
+  lease: Lease,
+  use: (lease: Lease) => Use,
+): Promise<Lease> {
   try {
-    await context.ledger.record(useEvent(use(fresh), grant.rule, fresh.versions));
+    await context.ledger.record(useEvent(use(lease), grant.rule, lease.versions));
+    return lease;
   } catch (thrown) {
-    fresh.release();
+    lease.release();
     throw asSidecarError(thrown, 'ledger-unavailable');
   }
-  return fresh;
 }
 
 /** A refusal is on record before it is answered; where it cannot be, it is refused all the same. */
