@@ -83,7 +83,7 @@ export class Splicing {
     copy(this.#downstream, to, (chunk) => {
       this.#bytesUp += chunk.length;
       this.#rests = false;
-      return to.write(chunk);
+      return send(to, chunk);
     });
   }
 
@@ -93,7 +93,7 @@ export class Splicing {
     copy(this.#upstream, to, (chunk) => {
       this.#bytesDown += chunk.length;
       if (restsAfter !== undefined) this.#rests = restsAfter(chunk);
-      const more = to.write(chunk);
+      const more = send(to, chunk);
       if (this.#ending !== undefined) this.#watch();
       return more;
     });
@@ -123,6 +123,14 @@ export class Splicing {
     clearTimeout(this.#quiet);
     clearTimeout(this.#age);
   }
+}
+
+/**
+ * False where the chunk, or a part of it, waits in memory. `write` also says so of every chunk as large as its buffer,
+ * though the kernel took it whole: stopping and starting the reader for each of those is what a COPY would mostly do.
+ */
+function send(to: Socket, chunk: Buffer): boolean {
+  return to.write(chunk) || to.writableLength === 0;
 }
 
 /**
