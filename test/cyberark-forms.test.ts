@@ -11,7 +11,8 @@ import { Sidecar } from '../src/sidecar/sidecar.ts';
 import { openLog } from '../src/telemetry/log.ts';
 import { openMetrics } from '../src/telemetry/metrics.ts';
 import { canary, keepArtefact } from './canary.ts';
-import { check, form, FORMS, freePort, loaded, placed, setEnvironment } from './cyberark-kit.ts';
+import { freePort } from '../src/cli/demo/ports.ts';
+import { check, form, FORMS, loaded, placed, setEnvironment } from './cyberark-kit.ts';
 import { ask, startRig, startUpstream, temporaryFolder } from './rig.ts';
 
 /*

@@ -1,5 +1,4 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { recordedIo } from '../src/cli/testdata/recorded-io.ts';
@@ -91,16 +90,6 @@ services:
     credentials: ${credentials}
     config: ${config}
 `;
-}
-
-/** A number that was free a moment ago: services share an address only where it is written alike. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await new Promise<number>((resolve) => {
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
-  });
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Sets variables of this process, where the provider `env` reads them, until the end of the test. */

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { canary } from './canary.ts';
-import { freePort } from './cyberark-kit.ts';
+import { freePort } from '../src/cli/demo/ports.ts';
 import { dial, get, heads, problemOf, startApi, startForward, startRawUpstream } from './http-kit.ts';
 import { ask, startRig, startUpstream, temporaryFolder, type RawAnswer } from './rig.ts';
 

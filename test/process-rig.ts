@@ -2,7 +2,6 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -11,6 +10,8 @@ import { onTestFinished } from 'vitest';
 import { ControlClient } from '../src/sidecar/control-client.ts';
 import { controlSocketPath } from '../src/sidecar/state.ts';
 import { keepArtefact } from './canary.ts';
+
+export { freePorts } from '../src/cli/demo/ports.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const ENTRY = join(ROOT, 'src/cli/secretless.ts');
@@ -236,15 +237,6 @@ export function ledgerLines(folder: string): LedgerLine[] {
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as LedgerLine),
   );
-}
-
-/** Ports that nobody listens on at this moment. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }
 
 export interface Answer {

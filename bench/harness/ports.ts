@@ -1,18 +1,10 @@
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Child } from './child.ts';
 
-const POLL_MS = 20;
+export { freePorts } from '../../src/cli/demo/ports.ts';
 
-/** Ports that nobody listens on at this moment. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
-}
+const POLL_MS = 20;
 
 /** Waits until the child accepts connections. Throws where it ends instead. */
 export async function untilAccepting(child: Child, name: string, port: number): Promise<void> {

@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream';
 import { parse } from 'pg-protocol';
-import { type ErrorCode, SidecarError } from 'secretless-sidecar/connector';
+import { SidecarError } from 'secretless-sidecar/connector';
 import { expect, test } from 'vitest';
 import { errorResponse, oldErrorResponse, sqlstateIn } from './error-response.ts';
 import { readFields } from './testdata/fields.ts';
 import { errorFrame } from './testdata/packets.ts';
+import { STATES } from './testdata/transcript-errors.ts';
 
 const DETAIL = { detail: 'connect ECONNREFUSED 10.1.2.3:5432', cause: new Error('provider says no') };
 
@@ -44,32 +45,7 @@ test('a NUL in the id of a rule does not end the field', () => {
   expect(fields).toMatchObject({ D: 'correlation id id, rule aMb', M: 'policy does not allow this use' });
 });
 
-test.each([
-  ['upstream-unreachable', '08001'],
-  ['upstream-timeout', '08001'],
-  ['upstream-tls', '08001'],
-  ['upstream-plaintext', '08001'],
-  ['upstream-closed', '08006'],
-  ['upstream-protocol', '08P01'],
-  ['downstream-protocol', '08P01'],
-  ['credential-refused', '28P01'],
-  ['credential-unavailable', '57P03'],
-  ['credential-timeout', '57P03'],
-  ['credential-missing', '57P03'],
-  ['credential-unfit', '57P03'],
-  ['provider-paused', '57P03'],
-  ['ledger-unavailable', '57P03'],
-  ['connections-exhausted', '53300'],
-  ['rate-limited', '53300'],
-  ['policy-denied', '42501'],
-  ['grant-ended', '57P01'],
-  ['connection-aged', '57P01'],
-  ['draining', '57P01'],
-  ['login-unsupported', '0A000'],
-  ['config-invalid', 'F0000'],
-  ['internal', 'XX000'],
-  ['path-ambiguous', 'XX000'],
-] as const satisfies [ErrorCode, string][])('%s is SQLSTATE %s', (code, sqlstate) => {
+test.each(STATES)('%s is SQLSTATE %s', (code, sqlstate) => {
   expect(readFields(errorResponse(new SidecarError(code), 'id'))['C']).toBe(sqlstate);
 });
 

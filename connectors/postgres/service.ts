@@ -87,7 +87,7 @@ export class PostgresService implements StreamService<CredentialName> {
     return {
       then: 'splice',
       ...(ageSecondsMax === undefined ? {} : { ageSecondsMax }),
-      restsAfter: (chunk) => READY_AND_IDLE.equals(chunk.subarray(-READY_AND_IDLE.length)),
+      restsAfter: endsReadyAndIdle,
       farewell: (error) => errorResponse(error, id, ADMIN_SHUTDOWN),
     };
   }
@@ -95,6 +95,16 @@ export class PostgresService implements StreamService<CredentialName> {
   close(): void {
     this.#keys.close();
   }
+}
+
+/** Asked of every chunk that a server sends: the last byte answers most of them, and nothing is allocated. */
+function endsReadyAndIdle(chunk: Uint8Array): boolean {
+  const from = chunk.length - READY_AND_IDLE.length;
+  if (from < 0) return false;
+  for (let at = READY_AND_IDLE.length - 1; at >= 0; at -= 1) {
+    if (chunk[from + at] !== READY_AND_IDLE[at]) return false;
+  }
+  return true;
 }
 
 /** A client that left hears nothing; its going is no fault. */

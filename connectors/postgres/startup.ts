@@ -74,12 +74,18 @@ export function asksForReplication({ parameters }: Startup): boolean {
   );
 }
 
-/** Text of a parameter for policy: UTF-8 where it is, else Latin-1, so that no two values look the same. */
+/** What stands for the byte 0x00 of a text that is not UTF-8: lone surrogates, which no UTF-8 text has. */
+const SURROGATE = 0xdc00;
+
+/**
+ * Text of a parameter for policy: UTF-8 where it is; else each byte from 0x80 on as a lone surrogate (U+DC80 to U+DCFF, as
+ * in PEP 383), so that no two values look the same and no rule means one it was not written for.
+ */
 export function textOf(value: Buffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(value);
   } catch {
-    return value.toString('latin1');
+    return String.fromCharCode(...Array.from(value, (byte) => (byte < 0x80 ? byte : SURROGATE + byte)));
   }
 }
 

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +13,7 @@ import { controlSocketPath, ledgerPath, type SidecarStatus } from '../sidecar/st
 import { defineCommand, type Io } from './command.ts';
 import type { Outcome, Report } from './demo/agent.ts';
 import { openDatabase, type DemoDatabase } from './demo/database.ts';
+import { freePorts } from './demo/ports.ts';
 import { deedOf, demoRows, isRight, type Row } from './demo/rows.ts';
 import { openUpstream, type DemoCredentials, type DemoUpstream, type Seen } from './demo/upstream.ts';
 import { EXIT } from './exit.ts';
@@ -82,15 +82,6 @@ async function sidecarEnvironment(
     DEMO_CONSUMER_SECRET: consumerSecret,
     DEMO_ACCESS_SECRET: accessSecret,
   };
-}
-
-/** Ports that nobody listens on at this moment. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }
 
 function demoFile(): string {

@@ -1,12 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, onTestFinished, test } from 'vitest';
+import { freePort } from './demo/ports.ts';
 import { openControl } from '../sidecar/control.ts';
 import type { SidecarStatus } from '../sidecar/state.ts';
 import { exampleStatus } from '../sidecar/testdata/example-status.ts';
@@ -31,15 +32,6 @@ async function run(words: readonly string[], nodeOptions: readonly string[] = []
   const child = start(['--conditions=source', ...nodeOptions], [ENTRY, ...words], env);
   const [out, err, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'close')]);
   return { code: code as number, out, err };
-}
-
-async function freePort(): Promise<number> {
-  const holder = createServer().listen(0, '127.0.0.1');
-  await once(holder, 'listening');
-  const { port } = holder.address() as AddressInfo;
-  holder.close();
-  await once(holder, 'close');
-  return port;
 }
 
 function isOpen(port: number): Promise<boolean> {

@@ -47,6 +47,18 @@ export function lend(
   return admission.lend(context, placement.binding.source, grant, () => useOf(placement, id), signal);
 }
 
+/** Another lease in place of one that was refused: see `admission.lendAnew`. */
+export function lendAnew(
+  context: HttpContext,
+  placement: Placement,
+  grant: Grant,
+  stale: Lease,
+  id: string,
+  signal: AbortSignal,
+): Promise<Lease | undefined> {
+  return admission.lendAnew(context, placement.binding.source, grant, stale, () => useOf(placement, id), signal);
+}
+
 /** The event of a use that was allowed; `credentials` is empty where none travels. */
 export function useEvent(
   placement: Placement,

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { SidecarError } from '../error.ts';
-import { youngGeneration } from './young-generation.ts';
+import { youngGeneration } from '../young-generation.ts';
 
 /**
  * A request body with a stream of its own. Upstream engines destroy the body they were given when they fail; this one

@@ -4,7 +4,7 @@ import type { Lease } from '../credential/lease.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
 import type { Grant } from '../policy/request.ts';
 import { outcomeOf } from '../telemetry/metrics.ts';
-import { decide, endedEvent, lend, recordRefusal, refusalEvent, unplacedEvent, useEvent } from './admit.ts';
+import { decide, endedEvent, lend, lendAnew, recordRefusal, refusalEvent, unplacedEvent, useEvent } from './admit.ts';
 import { Attempt } from './attempt.ts';
 import type { HttpContext, HttpRoutes } from './binding.ts';
 import { whole } from './body.ts';
@@ -107,14 +107,14 @@ class Exchange implements UpstreamListener {
     }
   }
 
-  /** Leases, records, authenticates and dispatches; called again for the one retry. */
-  async #send(): Promise<void> {
+  /** Leases, records, authenticates and dispatches; called again for the one retry, with a lease that is on record. */
+  async #send(fresh?: Lease): Promise<void> {
     const placement = this.#placement!;
     const { binding, origin } = placement;
     let { head } = placement;
     let version = '';
     if (placement.credentialed) {
-      const lease = await lend(this.#context, placement, this.#grant!, this.#id, this.#abort.signal);
+      const lease = fresh ?? (await lend(this.#context, placement, this.#grant!, this.#id, this.#abort.signal));
       this.#lease = lease;
       ({ version } = lease);
       try {
@@ -187,23 +187,22 @@ class Exchange implements UpstreamListener {
 
   async #refetch(response: ResponseHead): Promise<void> {
     this.#retried = true;
-    const stale = this.#lease!;
-    const { source } = this.#placement!.binding;
     const refused = this.#control!;
-    source.forget(stale.version);
-    // Where no other credential is to be had, the refusal is the answer.
-    const fresh = await source.lease(this.#grant!, this.#abort.signal).catch(() => undefined);
-    fresh?.release();
-    if (this.#ended) return;
     try {
-      if (fresh === undefined || fresh.version === stale.version) {
+      const signal = this.#abort.signal;
+      const fresh = await lendAnew(this.#context, this.#placement!, this.#grant!, this.#lease!, this.#id, signal);
+      if (this.#ended) {
+        fresh?.release();
+        return;
+      }
+      if (fresh === undefined) {
         this.#pass(response);
         refused.resume();
         return;
       }
       this.#attempt += 1;
       refused.abort();
-      await this.#send();
+      await this.#send(fresh);
     } catch (thrown) {
       refused.abort();
       this.#fail(asSidecarError(thrown));

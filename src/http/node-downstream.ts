@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { headerValues, type RequestHead, type ResponseHead } from '../connector/head.ts';
 import { STATUS_CODES } from '../node-http.ts';
-import { youngGeneration } from './young-generation.ts';
+import { youngGeneration } from '../young-generation.ts';
 import { RequestBody } from './body.ts';
 import type { Downstream } from './engine.ts';
 

@@ -283,3 +283,55 @@ test('an idle connection is closed where the service says so, and only then', as
     expect(agent.socket.destroyed || agent.socket.readableEnded).toBe(ends);
   }
 });
+
+test('policy is asked once a connection: a login that asks again is refused', async () => {
+  const service = () => ({
+    *handshake(context: ask.StreamContext): ask.Handshake {
+      yield* ask.read('downstream', 3);
+      yield* context.authorize({}, () => 'toy://up');
+      try {
+        yield* context.authorize({ database: 'another' }, () => 'toy://up');
+      } catch (thrown) {
+        yield* ask.write('downstream', Buffer.from((thrown as SidecarError).code));
+      }
+      return { then: 'close' };
+    },
+  });
+  const toy = await startToy({ service });
+  const agent = await toy.connect();
+  agent.send('hi1');
+  await agent.hears('internal');
+  expect(toy.events.filter(({ type }) => type === 'decision')).toHaveLength(1);
+});
+
+test('bytes of the downstream that stand before a TLS handshake are an attack, not data', async () => {
+  const service = () => ({
+    *handshake(): ask.Handshake {
+      yield* ask.read('downstream', 3);
+      try {
+        yield* ask.startDownstreamTls({});
+      } catch (thrown) {
+        yield* ask.write('downstream', Buffer.from((thrown as SidecarError).code));
+      }
+      return { then: 'close' };
+    },
+  });
+  const toy = await startToy({ service });
+  const agent = await toy.connect();
+  agent.send('hi1stuffed');
+  await agent.hears('downstream-protocol');
+});
+
+test('refusals are bounded: beyond 64 at a time a connection is closed without a word', async () => {
+  const toy = await startToy();
+  toy.server.removeAllListeners('connection').on('connection', (socket) => {
+    toy.front.turnAway(socket, 'connections-exhausted');
+  });
+  const waiting = [];
+  for (let count = 0; count < 64; count += 1) waiting.push(await toy.connect());
+  const late = await toy.connect();
+  late.send('hi1');
+  await late.closed;
+  expect(late.text()).toBe('');
+  expect(waiting.every(({ socket }) => !socket.destroyed)).toBe(true);
+});

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Splice } from '../connector/handshake.ts';
 import { SidecarError } from '../error.ts';
+import { youngGeneration } from '../young-generation.ts';
 
 /** How long a connection must rest to be ended: a command may be on its way. */
 const QUIET_MS = 20;
@@ -130,6 +131,7 @@ export class Splicing {
  * though the kernel took it whole: stopping and starting the reader for each of those is what a COPY would mostly do.
  */
 function send(to: Socket, chunk: Buffer): boolean {
+  youngGeneration.passed(chunk.length);
   return to.write(chunk) || to.writableLength === 0;
 }
 

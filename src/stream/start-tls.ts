@@ -68,22 +68,22 @@ function protocolNames(names: readonly string[]): Buffer {
 }
 
 function clientContext({ ca, certificate, key }: TlsClientOptions): SecureContext {
-  const authorities = ca === 'system' ? getCACertificates('system') : ca;
   // A context with a client key is used once: it would keep the key.
   if (key !== undefined) {
-    return createSecureContext({
-      key,
-      ...(authorities === undefined ? {} : { ca: authorities }),
-      ...(certificate === undefined ? {} : { cert: certificate }),
-    });
+    return createSecureContext({ key, ...trust(ca), ...(certificate === undefined ? {} : { cert: certificate }) });
   }
   const name = ca ?? '';
   const held = contexts.get(name);
   if (held !== undefined) return held;
-  const made = createSecureContext(authorities === undefined ? {} : { ca: authorities });
+  const made = createSecureContext(trust(ca));
   if (contexts.size === CONTEXTS_MAX) contexts.delete(contexts.keys().next().value!);
   contexts.set(name, made);
   return made;
+}
+
+function trust(ca: string | undefined): { readonly ca?: string | string[] } {
+  if (ca === undefined) return {};
+  return { ca: ca === 'system' ? getCACertificates('system') : ca };
 }
 
 function established(

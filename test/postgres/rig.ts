@@ -1,7 +1,6 @@
-import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import pg, { type ClientConfig } from 'pg';
 import { onTestFinished } from 'vitest';
+import { freePorts } from '../../src/cli/demo/ports.ts';
 import { keepArtefact } from '../canary.ts';
 import { startRig, type Rig } from '../rig.ts';
 
@@ -30,19 +29,13 @@ export async function startPostgresSidecar(
   rest = '',
 ): Promise<PostgresRig> {
   const env: Record<string, string> = {};
-  const ports = await freePorts(Object.keys(services));
+  const names = Object.keys(services);
+  // Stream services do not share an address, be it port 0.
+  const free = await freePorts(names.length);
+  const ports = new Map(names.map((name, at) => [name, free[at]!]));
   const text: PostgresRig['text'] = (named, more = rest) => `${configurationText(named, ports, env)}\n${more}`;
   const rig = await startRig(text(services), env);
   return { ...rig, text };
-}
-
-/** Ports that nobody listens on at this moment: stream services do not share an address, be it port 0. */
-async function freePorts(names: readonly string[]): Promise<ReadonlyMap<string, number>> {
-  const servers = names.map(() => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return new Map(names.map((name, at) => [name, ports[at]!]));
 }
 
 let serial = 0;

@@ -21,7 +21,10 @@ export const STATES: readonly (readonly [ErrorCode, string])[] = [
   ['rate-limited', '53300'],
   ['draining', '57P01'],
   ['grant-ended', '57P01'],
+  ['connection-aged', '57P01'],
   ['login-unsupported', '0A000'],
+  ['config-invalid', 'F0000'],
+  ['path-ambiguous', 'XX000'],
   ['policy-denied', '42501'],
   ['internal', 'XX000'],
 ];

@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { open, readFile, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { SidecarError } from '../../error.ts';
 import type { Missing, PostgresVersion } from './postgres-binaries.ts';
+import { freePort } from './ports.ts';
 import { makeCluster, SURROUNDINGS, type Cluster, type ClusterOptions } from './postgres-cluster.ts';
 
 export interface PostgresServer {
@@ -88,12 +88,4 @@ async function accepts(child: ChildProcess, folder: string): Promise<boolean> {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   return false;
-}
-
-async function freePort(): Promise<number> {
-  const holder = createServer().listen(0, '127.0.0.1');
-  await once(holder, 'listening');
-  const { port } = holder.address() as AddressInfo;
-  await once(holder.close(), 'close');
-  return port;
 }

@@ -2,13 +2,13 @@ import { setFlagsFromString } from 'node:v8';
 // eslint-disable-next-line no-restricted-imports -- evaluates one constant word; V8 shows `gc` nowhere else after the start
 import { runInNewContext } from 'node:vm';
 
-/** Body bytes that may pass between two collections. */
+/** Bytes that may pass between two collections. */
 export const BYTES_BETWEEN_COLLECTIONS = 8 * 1024 * 1024;
 
 type Collect = (options: { readonly type: 'minor' }) => void;
 
 /**
- * Frees the buffers that bodies passed through. Node reads a body into buffers outside the heap (64 KiB each); on the heap
+ * Frees the buffers that bodies and streams passed through. Node reads them into buffers outside the heap (64 KiB each); on the heap
  * stand only their small owners, so V8 sees no reason to collect before some 70 MB of dead buffers wait. A collection
  * of the young generation costs about a millisecond.
  */
@@ -20,7 +20,7 @@ export class YoungGeneration {
     this.#collect = collect;
   }
 
-  /** Counts body bytes of any exchange, either way. */
+  /** Counts bytes of any body or stream, either way. */
   passed(bytes: number): void {
     this.#bytes += bytes;
     if (this.#bytes < BYTES_BETWEEN_COLLECTIONS) return;
