@@ -1,8 +1,8 @@
 /**
  * Every error the sidecar can speak of: its code, who must act, and the one sentence the downstream hears.
  *
- * The downstream hears the sentence and `next` of the table, never a message built at run time: details and causes
- * may hold hosts, paths or provider text and go to the log only.
+ * The downstream hears the sentence and `next` of the table, never a message built of what was received: details and
+ * causes may hold hosts, paths or provider text and go to the log only.
  */
 
 /** Who must act. */
@@ -236,6 +236,48 @@ export const ERRORS = {
     'the permission for this connection has ended',
     'connect again; run `secretless explain` to see which rule decides now',
   ),
+  'caller-unproven': entry(
+    'downstream',
+    403,
+    'the request does not prove that it comes from an agent of this service',
+    'sign it with the key that this agent was given for this sidecar',
+  ),
+  'foreign-credential': entry(
+    'downstream',
+    403,
+    'the request is signed with a key that is not for this sidecar',
+    'sign it with the key that this agent was given for this sidecar',
+  ),
+  'request-expired': entry(
+    'downstream',
+    403,
+    'the signature of this request has expired, or is not valid yet',
+    'sign the request anew; check the clock of the agent',
+  ),
+  'signature-malformed': entry(
+    'downstream',
+    400,
+    'the signature of this request cannot be read in exactly one way',
+    'sign once, by header or by query, with every signed field there once',
+  ),
+  'upstream-unclear': entry(
+    'downstream',
+    400,
+    'the request does not say which upstream it is for',
+    'use the endpoint of this sidecar that names the service: see `secretless env`',
+  ),
+  'body-malformed': entry(
+    'downstream',
+    400,
+    'the body is not framed, hashed or signed as its head announces',
+    'send the body as the head says; a proxy between may have changed it',
+  ),
+  'payload-unsupported': entry(
+    'downstream',
+    501,
+    'this way to sign a body is not supported',
+    'use another payload mode of the client',
+  ),
   'connection-aged': entry('policy', 403, 'this connection has reached its greatest age', 'connect again'),
   'plaintext-refused': entry(
     'config',
@@ -276,6 +318,11 @@ export interface SidecarErrorOptions {
   /** For the log only: may name hosts, providers and ids, never a secret. */
   readonly detail?: string;
   readonly cause?: unknown;
+  /**
+   * In place of the table's `next`, where the program knows better: made of words that it has in a list, never of what
+   * was received.
+   */
+  readonly next?: string;
   /** The rule that decided, where policy did. */
   readonly rule?: string;
   readonly retryAfterSeconds?: number;
@@ -287,6 +334,7 @@ export class SidecarError extends Error {
   readonly rule: string | undefined;
   readonly retryAfterSeconds: number | undefined;
   readonly detail: string | undefined;
+  readonly #next: string | undefined;
 
   constructor(code: ErrorCode, options: SidecarErrorOptions = {}) {
     super(options.detail === undefined ? ERRORS[code].sentence : `${ERRORS[code].sentence}: ${options.detail}`, {
@@ -296,6 +344,7 @@ export class SidecarError extends Error {
     this.rule = options.rule;
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.detail = options.detail;
+    this.#next = options.next;
   }
 
   get fault(): Fault {
@@ -313,7 +362,7 @@ export class SidecarError extends Error {
   }
 
   get next(): string {
-    return ERRORS[this.code].next;
+    return this.#next ?? ERRORS[this.code].next;
   }
 }
 

@@ -56,41 +56,156 @@ export interface HttpConnector<Schema extends TSchema = TSchema, Name extends st
   Name
 > {
   readonly kind: 'http';
+  /** For `secretless env`: absent where a program needs no more than the address. */
+  environment?(config: Static<Schema>, question: EnvironmentQuestion): AgentEnvironment;
+  /**
+   * True where the connector itself finds out where a request goes, so that a service may have neither `target` nor
+   * patterns.
+   */
+  readonly routes?: boolean;
   /** One instance per service; it may keep state. */
   open(config: Static<Schema>): HttpService<Name>;
 }
 
-/** Called in this order for each exchange; all but `authenticate` optional. */
-export interface HttpService<Name extends string = string> {
-  /** Where it really goes, when the listener does not say. */
-  route?(head: RequestHead): { readonly origin: Origin; readonly head: RequestHead };
-  /** What policy may match on beyond method, path and host. */
-  facts?(head: RequestHead): Partial<Facts>;
-  /** Default `stream`; `buffer` (bytes at most) where a signature needs the body whole. */
-  body?(head: RequestHead): 'stream' | { readonly buffer: number };
+/**
+ * What is asked of a connector about one exchange, in this order; all but `authenticate` optional. `head` has no
+ * hop-by-hop fields any more, and its target is what the upstream will see.
+ */
+export interface HttpHandling<Name extends string = string> {
+  /** What policy may match on beyond method, path and host; `body` where it was taken `first`. */
+  facts?(head: RequestHead, body?: Uint8Array): Partial<Facts>;
   /**
-   * Puts the credential on the request. `head` has no hop-by-hop fields any more and `origin` is where it goes.
-   * Errors: `credential-unfit`, `credential-missing`.
+   * True where the upstream takes a path as the bytes it is, so that `..` and `//` are plain names in it (an object
+   * store); path rules still refuse such a path, which they cannot be held against.
    */
+  readsPathLiterally?(head: RequestHead): boolean;
+  /** Default `stream`. */
+  body?(head: RequestHead): BodyNeed;
+  /** Puts the credential on the request. Errors: `credential-unfit`, `credential-missing`, those of the request. */
   authenticate(
     head: RequestHead,
     credentials: Credentials<Name>,
     context: AuthenticateContext,
   ): Authenticated | Promise<Authenticated>;
-  /** The refusal in the service's own dialect; absent: problem+json (RFC 9457). */
-  refuse?(error: SidecarError, head: RequestHead): ResponseHead & { readonly body: Uint8Array };
+  /**
+   * Looks at a refusal of the upstream before the downstream does: asked for each answer of `REVIEWED`, with the first
+   * bytes of its body (`REVIEWED_BYTES_MAX` at most). Default: `pass`.
+   */
+  review?(response: ResponseHead, beginning: Uint8Array, context: ReviewContext): Review;
+  /** The refusal in the service's own dialect, `id` for whoever asks the operator; absent: problem+json (RFC 9457). */
+  refuse?(error: SidecarError, head: RequestHead, id: string): ResponseHead & { readonly body: Uint8Array };
+}
+
+/** How the core reads the body of a request. */
+export type BodyNeed =
+  /** As it comes. */
+  | 'stream'
+  /** Whole, of so many bytes at most; `AuthenticateContext.body` has it. */
+  | { readonly buffer: number }
+  /**
+   * Hashed before it is sent: held in memory up to `memory` bytes, then in an unlinked file up to `disk` bytes. `first`:
+   * before policy decides, which hears of it through `facts`; in memory only.
+   */
+  | { readonly digest: { readonly memory: number; readonly disk: number }; readonly first?: boolean };
+
+/** Statuses that `HttpHandling.review` is asked about. */
+export const REVIEWED: ReadonlySet<number> = new Set([301, 307, 400, 401, 403]);
+export const REVIEWED_BYTES_MAX = 16 * 1024;
+
+export type Review =
+  | 'pass'
+  /** Begin once more, as if the request had just come; passes where the body is gone or it has been tried. */
+  | 'again'
+  /** As `again`, with credentials that are asked for anew; passes where the providers have no others. */
+  | 'lease-anew';
+
+export interface ReviewContext {
+  readonly origin: Origin;
+  readonly now: Date;
+}
+
+/** What an agent's programs must be told to find a service. */
+export type AgentEnvironment =
+  | {
+      readonly set: Readonly<Record<string, string>>;
+      /** Variables that would lead past the sidecar. */
+      readonly unset: readonly string[];
+    }
+  /** One sentence with what to do next. */
+  | { readonly problem: string };
+
+export interface EnvironmentQuestion {
+  /** `http://127.0.0.1:8080`: where the service listens. */
+  readonly url: string;
+  readonly agent: string;
+  /** Whether the service has a `target`. */
+  readonly target: boolean;
+  /** Asked for by name; the connector says what it is good for. */
+  readonly region?: string;
+}
+
+/** A connector for one service. Without `begin` it handles every exchange itself. */
+export interface HttpService<Name extends string = string> extends HttpHandling<Name> {
+  /** Reads one request before anything is decided: who sends it, what it is, where it goes. Errors: any refusal. */
+  begin?(arrival: Arrival): Begun<Name>;
   close?(): void;
+}
+
+/** One request as it arrived. */
+export interface Arrival {
+  /** With all its fields; the target in origin form, as the downstream wrote it. */
+  readonly head: RequestHead;
+  /** Where the service's `target` or the request's absolute form says it goes; absent: the connector must know. */
+  readonly origin?: Origin;
+  /** True where the configuration names the origin (`target`, or patterns), false where only the request does. */
+  readonly bound: boolean;
+  /** What of `target` stands before every path; empty, or begins with a slash. */
+  readonly basePath: string;
+  readonly now: Date;
+}
+
+/** What a connector made of one request; answers for that exchange in place of the service. */
+export interface Begun<Name extends string = string> extends HttpHandling<Name> {
+  /** `Arrival.origin` where that is given; one that is not `bound` may become https on the same host. */
+  readonly origin: Origin;
+  /** Fields as they arrived; the target is what the upstream will see, `basePath` included. */
+  readonly head: RequestHead;
+  /** The agent that the request proves to come from; absent: whoever the listener belongs to. */
+  readonly agent?: string;
+  /** False: passes as it is, without a credential; policy and ledger see it all the same. */
+  readonly credentialed: boolean;
+  /**
+   * Proves what only the whole body can: called with its hex SHA-256 before a credential is leased, where `body` asked
+   * for a digest. Errors: `caller-unproven`.
+   */
+  prove?(sha256: string): void;
 }
 
 export interface AuthenticateContext {
   readonly origin: Origin;
   /** The whole body where `body` asked for it. */
   readonly body?: Uint8Array;
+  /** Hex SHA-256 of the whole body where `body` asked for a digest; that of nothing where there is no body. */
+  readonly bodySha256?: string;
   readonly now: Date;
+  /** Changes when any of the credentials does, and says nothing of them: for keys that are derived once. */
+  readonly version: string;
 }
 
 export interface Authenticated {
   readonly head: RequestHead;
+  /** Absent: the body goes on as it came. */
+  readonly body?: ChangedBody;
+}
+
+/** A body that is changed on its way. */
+export interface ChangedBody {
+  /**
+   * Bytes of it, where they are known beforehand; undefined: sent in chunks. Errors thrown by the iteration end the
+   * exchange, and the upstream sees a cut body.
+   */
+  readonly bytes: number | undefined;
+  transform(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
 }
 
 export interface StreamConnector<Schema extends TSchema = TSchema, Name extends string = string> extends Describe<

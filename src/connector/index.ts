@@ -9,6 +9,6 @@ export * from './text.ts';
 export type { Credentials } from '../credential/lease.ts';
 export { Secret } from '../credential/secret.ts';
 export { SidecarError, type ErrorCode, type Fault } from '../error.ts';
-export type { Facts, Principal } from '../policy/request.ts';
+export type { AwsFacts, AwsObject, Facts, Principal } from '../policy/request.ts';
 export { Type, type Static, type TSchema } from '../schema.ts';
 export { DURATION_PATTERN, parseDuration } from '../units.ts';

@@ -1,7 +1,7 @@
 import { Type } from '../schema.ts';
 import { describe, expect, test } from 'vitest';
 import { defineHttpConnector, type HttpConnector } from './connector.ts';
-import { withHeader, withQueryParameter } from './head.ts';
+import { withHeader, withoutHeader, withQueryParameter, type RequestHead } from './head.ts';
 import { lineOf } from './text.ts';
 import { SidecarError } from '../error.ts';
 import { conformanceChecks, credentialsOf, inspectConnector, requestHead, type ConnectorSample } from './testing.ts';
@@ -40,6 +40,31 @@ describe('the kit', () => {
   test('finds nothing wrong with a sound connector, by fourteen checks', async () => {
     expect(await findings(sound)).toEqual([]);
     expect(conformanceChecks(sound, sample)).toHaveLength(14);
+  });
+
+  test('judges a connector that begins with requests that the sample presents', async () => {
+    const proof = 'sent-by-ada';
+    const beginning: HttpConnector = {
+      ...sound,
+      routes: true,
+      open: (config) => {
+        const own = sound.open(config);
+        const authenticate: Authenticate = (...given) => own.authenticate(...given);
+        return {
+          authenticate: () => {
+            throw new Error('the service itself is not asked');
+          },
+          begin: ({ head, origin }) => {
+            if (!head.headers.includes(proof)) throw new SidecarError('caller-unproven');
+            const body = () => ({ digest: { memory: 1, disk: 1 } });
+            return { origin: origin!, head: withoutHeader(head, 'X-Proof'), credentialed: true, body, authenticate };
+          },
+        };
+      },
+    };
+    const present = (head: RequestHead) => withHeader(withHeader(head, 'Host', 'localhost'), 'X-Proof', proof);
+    expect(await findings(beginning, { ...sample, present })).toEqual([]);
+    expect((await findings(beginning)).join()).toContain('does not prove');
   });
 
   const form = 'its name, aliases and summary have the form of the catalog';

@@ -29,6 +29,13 @@ export interface ConnectorSample {
    * credentials, to a permission being asked and the upstream being dialled; empty where the server speaks first.
    */
   readonly opening?: string;
+  /**
+   * For kind `http`, where the service has a `begin`: makes a request one that it takes, with a Host and signed with the
+   * agent's own key where it asks for one. Default: the request as it is.
+   */
+  readonly present?: (head: RequestHead, now: Date) => RequestHead;
+  /** For kind `http`: the query is written anew, with the same parameters, as a signature over it may demand. */
+  readonly rewritesQuery?: boolean;
 }
 
 export interface ConformanceCheck {
@@ -45,7 +52,14 @@ export interface ConformanceFinding {
 
 /** Every check for this connector; each stands alone: `for (const { name, run } of …) test(name, run)`. */
 export function conformanceChecks(connector: Connector, sample: ConnectorSample): readonly ConformanceCheck[] {
-  const whole = { opening: '', ...sample, rotated: sample.rotated ?? rotatedOf(sample.credentials) };
+  const present = (head: RequestHead): RequestHead => head;
+  const whole = {
+    opening: '',
+    present,
+    rewritesQuery: false,
+    ...sample,
+    rotated: sample.rotated ?? rotatedOf(sample.credentials),
+  };
   const checks = descriptionChecks(connector, whole);
   switch (connector.kind) {
     case 'http':

@@ -1,39 +1,82 @@
 import * as admission from '../admission/admission.ts';
-import { reasonOf, type Use } from '../admission/admission.ts';
+import { reasonOf, recordRefusal, type Use } from '../admission/admission.ts';
 import type { RequestHead } from '../connector/head.ts';
 import { formatOrigin } from '../connector/origin.ts';
 import type { Lease } from '../credential/lease.ts';
-import type { SidecarError } from '../error.ts';
+import { asSidecarError, type ErrorCode, type SidecarError } from '../error.ts';
 import type { DecisionEvent, ExchangeEndedEvent } from '../ledger/event.ts';
 import type { AccessRequest, Facts, Grant } from '../policy/request.ts';
-import type { HttpContext } from './binding.ts';
+import type { HttpBinding, HttpContext, HttpRoutes } from './binding.ts';
+import { endToEndRequest } from './hop-by-hop.ts';
 import { canonicalPath } from './path.ts';
-import type { Placement } from './place.ts';
+import { begin, find, type Placement } from './place.ts';
 
-export { recordRefusal } from '../admission/admission.ts';
+export { recordRefusal };
 
-/** Asks policy for one request. Errors: `policy-denied`, `rate-limited`, `path-ambiguous`; each is in the ledger. */
-export function decide(context: HttpContext, placement: Placement, id: string): Promise<Grant> {
+/** Told of the service of a request before its connector may refuse it. */
+export interface Seeker {
+  located(binding: HttpBinding): void;
+}
+
+/**
+ * Places a request and takes off what belongs to the connection. A refusal is on record where policy or the agent's
+ * proof is concerned. Errors: those of `place`, `header-refused`.
+ */
+export async function placeOnRecord(
+  context: HttpContext,
+  routes: HttpRoutes,
+  head: RequestHead,
+  id: string,
+  seeker: Seeker,
+): Promise<Placement> {
+  let binding: HttpBinding | undefined;
+  try {
+    const found = find(routes, head);
+    ({ binding } = found);
+    seeker.located(binding);
+    const placed = 'arrival' in found ? begin(found, context.now()) : found;
+    return { ...placed, head: { ...placed.head, headers: endToEndRequest(placed.head.headers) } };
+  } catch (thrown) {
+    const error = asSidecarError(thrown, binding === undefined ? 'request-malformed' : 'internal');
+    if (isRecorded(error)) await recordRefusal(context, unplacedEvent(id, head, error, binding));
+    throw error;
+  }
+}
+
+/** Hands the hash of the whole body to a connector that wants to prove the agent by it; a refusal is on record. */
+export async function prove(context: HttpContext, placement: Placement, id: string, sha256: string): Promise<void> {
+  try {
+    placement.handling.prove?.(sha256);
+  } catch (thrown) {
+    const error = asSidecarError(thrown);
+    if (isRecorded(error)) await recordRefusal(context, refusalEvent(placement, id, error, 'deny'));
+    throw error;
+  }
+}
+
+/** Asks policy for one request; `body` where its connector needs it to tell what the request is. Errors: `policy-denied`, `rate-limited`, `path-ambiguous`; each is in the ledger. */
+export function decide(context: HttpContext, placement: Placement, id: string, body?: Uint8Array): Promise<Grant> {
   return admission.decide(
     context,
-    () => accessRequest(placement),
+    () => accessRequest(placement, body),
     () => useOf(placement, id),
   );
 }
 
 /** What policy sees of a request: what the upstream will see. Errors: `path-ambiguous`. */
-export function accessRequest({ binding, origin, head }: Placement): AccessRequest {
-  const { path, ambiguity } = canonicalPath(head.target);
+export function accessRequest(placement: Placement, body?: Uint8Array): AccessRequest {
+  const { binding, handling, principal, origin, head } = placement;
+  const { path, ambiguity } = canonicalPath(head.target, handling.readsPathLiterally?.(head));
   // A connector may add facts; what the request line says is not its to change.
   const facts: Facts = {
-    ...binding.instance.facts?.(head),
+    ...handling.facts?.(head, body),
     method: head.method,
     host: origin.host,
     port: origin.port,
     path,
     ...(ambiguity === undefined ? {} : { pathAmbiguity: ambiguity }),
   };
-  return { service: binding.service, connector: binding.connector, principal: binding.principal, facts };
+  return { service: binding.service, connector: binding.connector, principal, facts };
 }
 
 /** Lease, then ledger: see `admission.lend`. */
@@ -80,8 +123,28 @@ export function refusalEvent(
   return admission.refusalEvent(useOf(placement, id), error, result, rule);
 }
 
-/** The event of a request that no service takes. */
-export function unplacedEvent(id: string, head: RequestHead, error: SidecarError): DecisionEvent {
+/** Refusals of a request that are an auditor's business though policy was never asked: who sent it is in doubt. */
+const UNPROVEN: ReadonlySet<ErrorCode> = new Set(['caller-unproven', 'foreign-credential', 'request-expired']);
+
+function isRecorded({ fault, code }: SidecarError): boolean {
+  return fault === 'policy' || UNPROVEN.has(code);
+}
+
+/** The event of a request that no service takes; of one that its connector refuses to begin with where there is a `binding`. */
+function unplacedEvent(
+  id: string,
+  head: RequestHead,
+  error: SidecarError,
+  binding: HttpBinding | undefined,
+): DecisionEvent {
+  if (binding !== undefined) {
+    const { service, connector, principal } = binding;
+    return admission.refusalEvent(
+      { id, service, connector, principal, method: head.method, path: pathOf(head) },
+      error,
+      'deny',
+    );
+  }
   return {
     type: 'decision',
     id,
@@ -109,12 +172,17 @@ export function endedEvent(
   };
 }
 
-function useOf({ binding, origin, head }: Placement, id: string): Use {
+/** Of an absolute form what follows the authority: a refused one may hold a password there. */
+function pathOf({ target }: RequestHead): string {
+  return target.startsWith('/') ? target : target.replace(/^[^:/?]+:\/\/[^/?]*/, '');
+}
+
+function useOf({ binding, principal, origin, head }: Placement, id: string): Use {
   return {
     id,
     service: binding.service,
     connector: binding.connector,
-    principal: binding.principal,
+    principal,
     upstream: formatOrigin(origin),
     method: head.method,
     path: head.target,

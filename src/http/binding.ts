@@ -20,7 +20,7 @@ export interface HttpBinding {
   readonly pools: UpstreamPools;
   /** Reverse mode. */
   readonly target: { readonly origin: Origin; readonly basePath: string } | undefined;
-  /** Forward-proxy mode. */
+  /** Forward-proxy mode. Where there are none and no `target`, the connector finds out where a request goes. */
   readonly patterns: readonly UrlPattern[];
   readonly forceSSL: boolean | undefined;
   readonly headersSeconds: number;
@@ -33,8 +33,11 @@ export interface HttpBinding {
 
 /** The pools of one service. */
 export interface UpstreamPools {
-  /** The pool for an origin under one credential version; the pool of an older version is closed when it is idle. */
-  to(origin: Origin, version: string): UpstreamPool;
+  /**
+   * The pool for an origin under one credential version; the pool of an older version is closed when it is idle.
+   * `agent` where the requests prove their agent: each may have credentials of its own.
+   */
+  to(origin: Origin, version: string, agent?: string): UpstreamPool;
 }
 
 /** What one listener address serves. Replaced whole at a reload. */
@@ -43,6 +46,8 @@ export interface HttpRoutes {
   readonly reverse: HttpBinding | undefined;
   /** Serve absolute-form requests; the first in order that matches takes it. */
   readonly forward: readonly HttpBinding[];
+  /** Takes what neither `reverse` nor `forward` does, in either form: its connector finds out where a request goes. */
+  readonly routing: HttpBinding | undefined;
   /** Where absolute-form requests go that nothing matches; undefined: refused. */
   readonly unmatched: HttpBinding | undefined;
   readonly exposure: Exposure;

@@ -3,12 +3,14 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { SidecarError } from '../error.ts';
 import { youngGeneration } from '../young-generation.ts';
+import type { ArrivingBody } from './engine.ts';
+import { Slabs } from './slabs.ts';
 
 /**
  * A request body with a stream of its own. Upstream engines destroy the body they were given when they fail; this one
  * takes that blow, so that the downstream connection lives on to hear why.
  */
-export class RequestBody extends Readable {
+export class RequestBody extends Readable implements ArrivingBody {
   readonly #message: IncomingMessage;
   readonly #bytesMax: number | undefined;
   #bytes = 0;
@@ -29,6 +31,10 @@ export class RequestBody extends Readable {
   /** Bytes read from the downstream so far. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  get waiting(): boolean {
+    return !this.#ended && this.readableLength === 0;
   }
 
   override _read(): void {
@@ -65,13 +71,11 @@ export class RequestBody extends Readable {
 
 /** The whole body, for a signature over it. Errors: `body-too-large`, `request-malformed`. */
 export async function whole(body: Readable, bytesMax: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const slabs = new Slabs();
   body.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > bytesMax) body.destroy(new SidecarError('body-too-large'));
-    else chunks.push(chunk);
+    if (slabs.bytes + chunk.length > bytesMax) body.destroy(new SidecarError('body-too-large'));
+    else slabs.put(chunk);
   });
   await once(body, 'end');
-  return Buffer.concat(chunks, bytes);
+  return Buffer.concat(slabs.parts(), slabs.bytes);
 }

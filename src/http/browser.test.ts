@@ -7,9 +7,18 @@ const TARGET: Origin = { scheme: 'https', host: 'api.example.com', port: 443 };
 
 /** Code of the refusal; undefined where the request passes. */
 function refusal(exposure: Exposure, host: string | undefined, ...fields: string[]): string | undefined {
+  return refusalFor(TARGET, exposure, host, ...fields);
+}
+
+function refusalFor(
+  target: Origin | undefined,
+  exposure: Exposure,
+  host: string | undefined,
+  ...fields: string[]
+): string | undefined {
   const headers = [...(host === undefined ? [] : ['Host', host]), ...fields];
   try {
-    refuseBrowsers(exposure, { method: 'GET', target: '/', headers }, TARGET);
+    refuseBrowsers(exposure, { method: 'GET', target: '/', headers }, target);
     return undefined;
   } catch (error) {
     if (error instanceof SidecarError) return error.code;
@@ -113,6 +122,35 @@ describe('Origin', () => {
     expect(refusal('loopback', 'localhost', 'Origin', ours, 'Origin', ours)).toBeUndefined();
     expect(refusal('loopback', 'localhost', 'Origin', ours, 'Origin', foreign)).toBe('origin-refused');
     expect(refusal('loopback', 'localhost', 'Origin', foreign, 'Origin', ours)).toBe('origin-refused');
+  });
+});
+
+describe('without a target of the operator', () => {
+  const free = (exposure: Exposure, host: string | undefined, ...fields: string[]) =>
+    refusalFor(undefined, exposure, host, ...fields);
+
+  test.each(LOOPBACK_HOSTS)('Host %s passes on every TCP listener', (host) => {
+    expect(free('loopback', host)).toBeUndefined();
+    expect(free('network', host)).toBeUndefined();
+  });
+
+  test.each(NETWORK_HOSTS)('Host %s passes on a network listener alone', (host) => {
+    expect(free('network', host)).toBeUndefined();
+    expect(free('loopback', host)).toBe('host-mismatch');
+  });
+
+  test.each([...TARGET_HOSTS, ...FOREIGN_HOSTS])('Host %s, which is no name of the listener, is refused', (host) => {
+    expect(free('loopback', host)).toBe('host-mismatch');
+    expect(free('network', host)).toBe('host-mismatch');
+  });
+
+  test('Origin passes from this machine and from the listener itself, and from nowhere else', () => {
+    expect(free('loopback', 'localhost', 'Origin', 'http://localhost:3000')).toBeUndefined();
+    expect(free('network', 'sidecar:8081', 'Origin', 'http://sidecar:8081')).toBeUndefined();
+    expect(free('loopback', 'localhost', 'Origin', 'https://api.example.com')).toBe('origin-refused');
+    expect(free('network', 'sidecar:8081', 'Origin', 'https://evil.example')).toBe('origin-refused');
+    expect(free('loopback', 'localhost', 'Sec-Fetch-Site', 'cross-site')).toBe('origin-refused');
+    expect(free('socket', 'evil.example', 'Origin', 'https://evil.example')).toBeUndefined();
   });
 });
 

@@ -17,9 +17,12 @@ const IPV4 = /^[0-9.]+$/;
  * cross-site request (then the browser says so) or by a WebSocket (then only Origin says so). None may spend a
  * credential. Browsers do not speak to Unix sockets.
  *
+ * `target` is undefined where the connector itself finds out where a request goes: then no name but the listener's own
+ * is good, since what Host says is no choice of the operator's.
+ *
  * Errors: `host-mismatch`, `origin-refused`, `request-malformed`.
  */
-export function refuseBrowsers(exposure: Exposure, head: RequestHead, target: Origin): void {
+export function refuseBrowsers(exposure: Exposure, head: RequestHead, target: Origin | undefined): void {
   if (exposure === 'socket') return;
   const host = headerValues(head.headers, 'host')[0];
   if (host !== undefined && !isOurs(host, exposure, target)) throw new SidecarError('host-mismatch');
@@ -32,19 +35,20 @@ export function refuseBrowsers(exposure: Exposure, head: RequestHead, target: Or
   }
 }
 
-function isOurs(host: string, exposure: Exposure, target: Origin): boolean {
-  if (hostAgrees(host, target)) return true;
+function isOurs(host: string, exposure: Exposure, target: Origin | undefined): boolean {
+  if (target !== undefined && hostAgrees(host, target)) return true;
   const name = parseAuthority(host, 'http').host;
   if (isLoopback(name)) return true;
   if (exposure === 'loopback') return false;
-  return name === target.host || name.includes(':') || IPV4.test(name) || !name.includes('.') || LOCAL_NAME.test(name);
+  return name === target?.host || name.includes(':') || IPV4.test(name) || !name.includes('.') || LOCAL_NAME.test(name);
 }
 
 /** Whether a page of this origin may use the listener. `null` (sandboxed frames, files) is foreign. */
-function isFriendly(text: string, host: string | undefined, target: Origin): boolean {
+function isFriendly(text: string, host: string | undefined, target: Origin | undefined): boolean {
   const origin = webOrigin(text);
   if (origin === undefined) return false;
-  return isLoopback(origin.host) || sameOrigin(origin, target) || (host !== undefined && hostAgrees(host, origin));
+  if (isLoopback(origin.host) || (host !== undefined && hostAgrees(host, origin))) return true;
+  return target !== undefined && sameOrigin(origin, target);
 }
 
 function webOrigin(text: string): Origin | undefined {

@@ -7,6 +7,12 @@ import type { Origin } from '../connector/origin.ts';
  * wire engine replaces either without a connector or the pipeline noticing.
  */
 
+/** A request body while it comes in. */
+export interface ArrivingBody extends Readable {
+  /** True while nothing of it is there to be sent, and more must come. */
+  readonly waiting: boolean;
+}
+
 /** The agent's side of one exchange. */
 export interface Downstream {
   /** Head as received: the target may be in any form of RFC 9112 section 3.2. */
@@ -20,7 +26,7 @@ export interface Downstream {
   /** Answers `100 Continue` where the downstream waits for it; call once policy said yes. */
   continue(): void;
   /** The request body, read on demand; `undefined` where there is none. One call only. */
-  body(): Readable | undefined;
+  body(): ArrivingBody | undefined;
   /** True once the whole request has arrived. */
   readonly received: boolean;
   /** Passes an interim answer on (102, 103); HTTP/1.0 clients and fields besides Link are left out. */
@@ -57,7 +63,9 @@ export interface UpstreamControl {
 
 export interface UpstreamRequest {
   readonly head: RequestHead;
-  readonly body: Readable | Uint8Array | undefined;
+  readonly body: Readable | Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  /** The body as the downstream sends it, where that is still arriving: tells who lets an upload stand still. */
+  readonly arriving: ArrivingBody | undefined;
   /** For a streamed body of known length. */
   readonly contentLength: number | undefined;
   readonly headersSeconds: number;

@@ -1,17 +1,32 @@
-import type { Readable } from 'node:stream';
-import type { RequestHead, ResponseHead } from '../connector/head.ts';
+import { REVIEWED, type Authenticated, type Review } from '../connector/connector.ts';
+import type { ResponseHead } from '../connector/head.ts';
 import type { Lease } from '../credential/lease.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
 import type { Grant } from '../policy/request.ts';
 import { outcomeOf } from '../telemetry/metrics.ts';
-import { decide, endedEvent, lend, lendAnew, recordRefusal, refusalEvent, unplacedEvent, useEvent } from './admit.ts';
+import { decide, endedEvent, lend, lendAnew, placeOnRecord, prove } from './admit.ts';
+import { recordRefusal, refusalEvent, useEvent, type Seeker } from './admit.ts';
 import { Attempt } from './attempt.ts';
-import type { HttpContext, HttpRoutes } from './binding.ts';
-import { whole } from './body.ts';
-import type { Downstream, UpstreamControl, UpstreamListener } from './engine.ts';
-import { endToEndRequest, endToEndResponse, endToEndTrailers } from './hop-by-hop.ts';
-import { place, type Placement } from './place.ts';
+import type { HttpBinding, HttpContext, HttpRoutes } from './binding.ts';
+import { ChangingBody } from './changing-body.ts';
+import type { ArrivingBody, Downstream, UpstreamControl, UpstreamListener } from './engine.ts';
+import { HeldAnswer } from './held-answer.ts';
+import { HeldBody } from './held-body.ts';
+import { endToEndResponse, endToEndTrailers, withoutFraming } from './hop-by-hop.ts';
+import type { Placement } from './place.ts';
 import { problemResponse } from './problem.ts';
+import {
+  canRepeat,
+  isTakenFirst,
+  lengthOf,
+  opened,
+  refuseBeforeReading,
+  serves,
+  takeBody,
+  told,
+  type TakenBody,
+  whatIsHeld,
+} from './taken-body.ts';
 
 /** What the listener wants to know when an exchange is over. */
 export interface ExchangeEnd {
@@ -22,14 +37,15 @@ export interface ExchangeEnd {
 /** A downstream that counts what passed. */
 export type CountedDownstream = Downstream & {
   readonly bytes: { readonly up: number; readonly down: number };
-  body(bytesMax?: number): Readable | undefined;
+  body(bytesMax?: number): ArrivingBody | undefined;
 };
 
 /**
  * Carries one exchange from the parsed head to the last byte. Resolves when it is over; never rejects.
  *
  * Order: one authority → policy → body if a signature needs it → lease → ledger → authenticate → upstream.
- * Nothing is retried that may have reached the upstream, except once after a 401 on a cached credential.
+ * Nothing is retried that may have reached the upstream, except once after a refusal: a 401 on a cached credential, or
+ * what the connector's `review` says can be mended.
  */
 export function serveExchange(
   context: HttpContext,
@@ -37,20 +53,27 @@ export function serveExchange(
   downstream: CountedDownstream,
   id: string,
 ): Promise<ExchangeEnd> {
-  return new Exchange(context, downstream, id).run(routes);
+  return new Exchange(context, routes, downstream, id).run();
 }
 
-class Exchange implements UpstreamListener {
+class Exchange implements UpstreamListener, Seeker {
   readonly #context: HttpContext;
+  readonly #routes: HttpRoutes;
   readonly #downstream: CountedDownstream;
   readonly #id: string;
   readonly #begun = performance.now();
   readonly #abort = new AbortController();
+  #binding: HttpBinding | undefined;
   #placement: Placement | undefined;
   #grant: Grant | undefined;
   #lease: Lease | undefined;
-  #body: Readable | Uint8Array | undefined;
+  #body: TakenBody;
+  /** The body as it arrives, until all of it is there. */
+  #arriving: ArrivingBody | undefined;
+  #changing: ChangingBody | undefined;
   #control: UpstreamControl | undefined;
+  /** An answer that its connector has not judged yet. */
+  #answer: HeldAnswer | undefined;
   #sentAt = 0;
   #retried = false;
   /** Counts dispatches: events of one that was given up for a retry are stale. */
@@ -60,42 +83,33 @@ class Exchange implements UpstreamListener {
   #end!: (end: ExchangeEnd) => void;
   readonly #over = new Promise<ExchangeEnd>((resolve) => (this.#end = resolve));
 
-  constructor(context: HttpContext, downstream: CountedDownstream, id: string) {
+  constructor(context: HttpContext, routes: HttpRoutes, downstream: CountedDownstream, id: string) {
     this.#context = context;
+    this.#routes = routes;
     this.#downstream = downstream;
     this.#id = id;
   }
 
-  run(routes: HttpRoutes): Promise<ExchangeEnd> {
+  run(): Promise<ExchangeEnd> {
     this.#downstream.onGone(() => this.#gone());
-    this.#proceed(routes).catch((thrown: unknown) => this.#fail(asSidecarError(thrown)));
+    this.#proceed().catch((thrown: unknown) => this.#fail(asSidecarError(thrown)));
     return this.#over;
   }
 
-  async #proceed(routes: HttpRoutes): Promise<void> {
-    const placed = await this.#place(routes);
-    const head: RequestHead = { ...placed.head, headers: endToEndRequest(placed.head.headers) };
-    const placement = (this.#placement = { ...placed, head });
-    const { binding } = placement;
-    this.#refuseLargeBody(binding.bodyBytes);
-    this.#grant = await decide(this.#context, placement, this.#id);
-    this.#downstream.continue();
-    const wanted = placement.credentialed ? (binding.instance.body?.(head) ?? 'stream') : 'stream';
-    const body = this.#downstream.body(binding.bodyBytes);
-    this.#body = wanted === 'stream' || body === undefined ? body : await whole(body, wanted.buffer);
-    await this.#send();
+  located(binding: HttpBinding): void {
+    this.#binding = binding;
   }
 
-  async #place(routes: HttpRoutes): Promise<Placement> {
-    try {
-      return place(routes, this.#downstream.head);
-    } catch (thrown) {
-      const error = asSidecarError(thrown, 'request-malformed');
-      if (error.fault === 'policy') {
-        await recordRefusal(this.#context, unplacedEvent(this.#id, this.#downstream.head, error));
-      }
-      throw error;
-    }
+  async #proceed(): Promise<void> {
+    const placement = await placeOnRecord(this.#context, this.#routes, this.#downstream.head, this.#id, this);
+    this.#placement = placement;
+    this.#refuseLargeBody(placement.binding.bodyBytes);
+    const first = isTakenFirst(needOf(placement));
+    if (first) await this.#takeBody(placement);
+    if (this.#ended) return;
+    this.#grant = await decide(this.#context, placement, this.#id, first ? whatIsHeld(this.#body) : undefined);
+    if (!first) await this.#takeBody(placement);
+    if (!this.#ended) await this.#send();
   }
 
   #refuseLargeBody(bytesMax: number | undefined): void {
@@ -107,18 +121,37 @@ class Exchange implements UpstreamListener {
     }
   }
 
+  async #takeBody(placement: Placement): Promise<void> {
+    const need = needOf(placement);
+    refuseBeforeReading(need, this.#downstream.contentLength);
+    this.#downstream.continue();
+    const arriving = this.#downstream.body(placement.binding.bodyBytes);
+    if (need === 'stream') {
+      this.#body = this.#arriving = arriving;
+      return;
+    }
+    this.#body = await takeBody(this.#downstream, need, arriving);
+    if (this.#ended) this.#releaseBody();
+    else await this.#prove(placement);
+  }
+
+  async #prove(placement: Placement): Promise<void> {
+    const { bodySha256 } = told(needOf(placement), this.#body) ?? {};
+    if (bodySha256 !== undefined) await prove(this.#context, placement, this.#id, bodySha256);
+  }
+
   /** Leases, records, authenticates and dispatches; called again for the one retry, with a lease that is on record. */
   async #send(fresh?: Lease): Promise<void> {
     const placement = this.#placement!;
-    const { binding, origin } = placement;
-    let { head } = placement;
+    const { binding, origin, principal } = placement;
+    let authenticated: Authenticated = placement;
     let version = '';
     if (placement.credentialed) {
       const lease = fresh ?? (await lend(this.#context, placement, this.#grant!, this.#id, this.#abort.signal));
       this.#lease = lease;
       ({ version } = lease);
       try {
-        head = await this.#authenticate(placement, lease);
+        authenticated = await this.#authenticate(placement, lease);
       } finally {
         lease.release();
       }
@@ -127,12 +160,12 @@ class Exchange implements UpstreamListener {
     }
     if (this.#abort.signal.aborted) return;
     this.#sentAt = performance.now();
-    const bytes = this.#body instanceof Uint8Array ? this.#body.length : this.#downstream.contentLength;
-    binding.pools.to(origin, version).dispatch(
+    const agent = principal.attested === 'key' ? principal.agent : undefined;
+    binding.pools.to(origin, version, agent).dispatch(
       {
-        head,
-        body: this.#body,
-        contentLength: this.#downstream.hasBody || this.#downstream.contentLength === 0 ? bytes : undefined,
+        head: withoutFraming(authenticated.head),
+        ...this.#outgoing(authenticated),
+        arriving: this.#arriving,
         headersSeconds: binding.headersSeconds,
         idleSeconds: binding.idleSeconds,
       },
@@ -140,16 +173,21 @@ class Exchange implements UpstreamListener {
     );
   }
 
-  async #authenticate(placement: Placement, lease: Lease): Promise<RequestHead> {
-    const { binding, origin, head } = placement;
+  #outgoing({ body: changed }: Authenticated) {
+    const body = opened(this.#body);
+    if (changed === undefined) return { body, contentLength: lengthOf(this.#body, this.#downstream) };
+    this.#changing?.cancel();
+    this.#changing = new ChangingBody(changed, body);
+    return { body: this.#changing, contentLength: changed.bytes };
+  }
+
+  async #authenticate(placement: Placement, lease: Lease): Promise<Authenticated> {
+    const { handling, origin, head } = placement;
     try {
-      const context = {
-        origin,
-        now: this.#context.now(),
-        ...(this.#body instanceof Uint8Array ? { body: this.#body } : {}),
-      };
-      const authenticated = binding.instance.authenticate(head, lease.credentials, context);
-      return (authenticated instanceof Promise ? await authenticated : authenticated).head;
+      const { version } = lease;
+      const context = { origin, version, now: this.#context.now(), ...told(needOf(placement), this.#body) };
+      const authenticated = handling.authenticate(head, lease.credentials, context);
+      return authenticated instanceof Promise ? await authenticated : authenticated;
     } catch (thrown) {
       const error = asSidecarError(thrown, 'credential-unfit');
       await recordRefusal(this.#context, refusalEvent(placement, this.#id, error, 'error', this.#grant?.rule));
@@ -167,7 +205,13 @@ class Exchange implements UpstreamListener {
   }
 
   head(response: ResponseHead): void {
-    if (this.#shouldRefetch(response.status)) {
+    const { handling, credentialed } = this.#placement!;
+    if (handling.review !== undefined && credentialed) {
+      if (REVIEWED.has(response.status)) {
+        this.#answer = new HeldAnswer(response, this.#control!, (answer) => void this.#review(answer));
+        return;
+      }
+    } else if (this.#shouldRefetch(response.status)) {
       this.#control!.pause();
       void this.#refetch(response);
       return;
@@ -182,7 +226,7 @@ class Exchange implements UpstreamListener {
 
   /** A cached credential was refused: it may have been rotated. Only a body that we still hold can be sent again. */
   #shouldRefetch(status: number): boolean {
-    return status === 401 && !this.#retried && this.#lease?.cached === true && !isStream(this.#body);
+    return status === 401 && !this.#retried && this.#lease?.cached === true && canRepeat(this.#body);
   }
 
   async #refetch(response: ResponseHead): Promise<void> {
@@ -209,25 +253,99 @@ class Exchange implements UpstreamListener {
     }
   }
 
+  /** Asks the connector about a refusal of the upstream, and does what it says, once. */
+  async #review(answer: HeldAnswer): Promise<void> {
+    try {
+      const verdict = this.#verdictOn(answer);
+      if (verdict !== 'pass' && !this.#retried && canRepeat(this.#body) && (await this.#tryAgain(verdict))) return;
+      if (this.#ended) return;
+      this.#answer = undefined;
+      if (answer.failure !== undefined) throw answer.failure;
+      this.#pass(answer.head);
+      answer.replay(this);
+    } catch (thrown) {
+      this.#control?.abort();
+      this.#fail(asSidecarError(thrown, 'upstream-closed'));
+    }
+  }
+
+  #verdictOn({ head, beginning }: HeldAnswer): Review {
+    const { handling, origin } = this.#placement!;
+    try {
+      return handling.review!(head, beginning, { origin, now: this.#context.now() });
+    } catch (thrown) {
+      // The answer is the upstream's own: a connector that cannot read it keeps nobody from it.
+      this.#log(asSidecarError(thrown), 'the connector could not judge an answer');
+      return 'pass';
+    }
+  }
+
+  /**
+   * Sends a request that was refused once more, as if it had just come. False where that cannot be: then the refusal is
+   * the answer. Errors: those of `#send`.
+   */
+  async #tryAgain(verdict: Exclude<Review, 'pass'>): Promise<boolean> {
+    this.#retried = true;
+    const refused = this.#control!;
+    const lease = await this.#admitAgain(verdict).catch((thrown: unknown) => {
+      this.#log(asSidecarError(thrown), 'a refused request is not sent again');
+    });
+    if (lease === undefined || this.#ended) {
+      lease?.release();
+      return this.#ended;
+    }
+    this.#attempt += 1;
+    this.#answer = undefined;
+    refused.abort();
+    await this.#send(lease);
+    return true;
+  }
+
+  /** Everything that comes before a dispatch; undefined where the providers have no other credential. */
+  async #admitAgain(verdict: Exclude<Review, 'pass'>): Promise<Lease | undefined> {
+    const placement = await placeOnRecord(this.#context, this.#routes, this.#downstream.head, this.#id, this);
+    if (!placement.credentialed || !serves(needOf(placement), this.#body)) return undefined;
+    await this.#prove(placement);
+    const form = isTakenFirst(needOf(placement)) ? whatIsHeld(this.#body) : undefined;
+    const grant = await decide(this.#context, placement, this.#id, form);
+    const { signal } = this.#abort;
+    const lease =
+      verdict === 'again'
+        ? await lend(this.#context, placement, grant, this.#id, signal)
+        : await lendAnew(this.#context, placement, grant, this.#lease!, this.#id, signal);
+    if (lease !== undefined) [this.#placement, this.#grant] = [placement, grant];
+    return lease;
+  }
+
   chunk(chunk: Uint8Array): void {
+    if (this.#answer !== undefined) {
+      this.#answer.chunk(chunk);
+      return;
+    }
     if (this.#downstream.write(chunk)) return;
     this.#control!.pause();
     this.#downstream.onDrain(() => this.#control!.resume());
   }
 
   end(trailers: readonly string[]): void {
+    if (this.#answer !== undefined) {
+      this.#answer.end(trailers);
+      return;
+    }
     this.#downstream.end(endToEndTrailers(trailers));
     this.#finish(undefined);
   }
 
   error(error: Error): void {
-    this.#fail(asSidecarError(error, 'upstream-closed'));
+    // While a second try is prepared, the first answer is not needed any more, perhaps.
+    if (this.#answer?.asked === true) this.#answer.error(error);
+    else this.#fail(asSidecarError(error, 'upstream-closed'));
   }
 
   #gone(): void {
     this.#abort.abort();
     this.#control?.abort();
-    if (isStream(this.#body)) this.#body.destroy();
+    this.#arriving?.destroy();
     this.#finish(new SidecarError('request-malformed', { detail: 'the downstream went away' }));
   }
 
@@ -237,7 +355,7 @@ class Exchange implements UpstreamListener {
       this.#downstream.abort();
     } else if (!this.#downstream.gone) {
       try {
-        this.#refuse(this.#answer(error));
+        this.#refuse(this.#refusal(error));
       } catch {
         this.#downstream.abort();
       }
@@ -252,38 +370,47 @@ class Exchange implements UpstreamListener {
     this.#status = answer.status;
   }
 
-  #answer(error: SidecarError): ResponseHead & { readonly body: Uint8Array } {
-    const instance = this.#placement?.binding.instance;
-    return instance?.refuse?.(error, this.#downstream.head) ?? problemResponse(error, this.#id);
+  #refusal(error: SidecarError): ResponseHead & { readonly body: Uint8Array } {
+    const { head } = this.#downstream;
+    const { handling } = this.#placement ?? {};
+    const asked = handling?.refuse === undefined ? this.#binding?.instance : handling;
+    return asked?.refuse?.(error, head, this.#id) ?? problemResponse(error, this.#id);
   }
 
   #finish(error: SidecarError | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#answer?.drop();
+    this.#changing?.cancel();
+    this.#releaseBody();
     const now = performance.now();
     const { up, down } = this.#downstream.bytes;
-    const placement = this.#placement;
     if (error !== undefined) this.#log(error);
-    if (placement !== undefined) {
+    if (this.#binding !== undefined) {
       const upstreamSeconds = this.#sentAt === 0 ? undefined : (now - this.#sentAt) / 1000;
       const addedSeconds = ((this.#sentAt === 0 ? now : this.#sentAt) - this.#begun) / 1000;
-      placement.binding.metrics.ended(error === undefined ? 'ok' : outcomeOf(error), upstreamSeconds, addedSeconds);
+      this.#binding.metrics.ended(error === undefined ? 'ok' : outcomeOf(error), upstreamSeconds, addedSeconds);
       if (this.#sentAt !== 0) {
         const ms = Math.round((now - this.#begun) * 10) / 10;
         const end = { status: this.#status, bytesUp: up, bytesDown: down, ms, error };
-        this.#context.ledger.note(endedEvent(placement, this.#id, end));
+        this.#context.ledger.note(endedEvent(this.#placement!, this.#id, end));
       }
     }
     this.#end({ bytesUp: up, bytesDown: down });
   }
 
-  #log(error: SidecarError): void {
-    const fields = { id: this.#id, service: this.#placement?.binding.service, error };
-    if (error.fault === 'downstream' || error.fault === 'policy') this.#context.log.info(fields, 'exchange refused');
-    else this.#context.log.warn(fields, 'exchange failed');
+  #releaseBody(): void {
+    if (this.#body instanceof HeldBody) this.#body.release();
+  }
+
+  #log(error: SidecarError, message?: string): void {
+    const fields = { id: this.#id, service: this.#binding?.service, error };
+    if (error.fault === 'downstream' || error.fault === 'policy') {
+      this.#context.log.info(fields, message ?? 'exchange refused');
+    } else this.#context.log.warn(fields, message ?? 'exchange failed');
   }
 }
 
-function isStream(body: Readable | Uint8Array | undefined): body is Readable {
-  return body !== undefined && !(body instanceof Uint8Array);
+function needOf({ credentialed, handling, head }: Placement) {
+  return credentialed ? (handling.body?.(head) ?? 'stream') : 'stream';
 }

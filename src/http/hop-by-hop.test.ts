@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { SidecarError } from '../error.ts';
-import { endToEndRequest } from './hop-by-hop.ts';
+import { endToEndRequest, withoutFraming } from './hop-by-hop.ts';
 
 function spellings(name: string): string[] {
   return [name, name.toUpperCase(), name.replaceAll('-', '_'), name.replace('-', '_')];
@@ -44,4 +44,38 @@ describe('endToEndRequest', () => {
       expect(refusal([name, '5'])).toBe('header-refused');
     },
   );
+});
+
+describe('the head of a connector', () => {
+  test.each([
+    'Host',
+    'host',
+    'Content-Length',
+    'TRANSFER-ENCODING',
+    'Connection',
+    'Keep-Alive',
+    'TE',
+    'Trailer',
+    'Upgrade',
+    'Expect',
+    'Proxy-Connection',
+  ])('has no %s, which the engine writes or nobody', (name) => {
+    const head = { method: 'GET', target: '/', headers: ['A', '1', name, 'x', 'B', '2', name, 'y'] };
+    expect(withoutFraming(head)).toEqual({ ...head, headers: ['A', '1', 'B', '2'] });
+  });
+
+  test('that has none of them is the very same one', () => {
+    const headers = [
+      'Content-Type',
+      'a',
+      'Content-Encoding',
+      'aws-chunked',
+      'X-Amz-Trailer',
+      'b',
+      'Authorization',
+      'c',
+    ];
+    const head = { method: 'GET', target: '/', headers };
+    expect(withoutFraming(head)).toBe(head);
+  });
 });

@@ -1,4 +1,4 @@
-import { foldName, headerValues } from '../connector/head.ts';
+import { foldName, headerValues, type RequestHead } from '../connector/head.ts';
 import { SidecarError } from '../error.ts';
 
 /**
@@ -19,6 +19,8 @@ const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
 ]);
+
+const FRAMING_LENGTH_MAX = Math.max(...[...REQUEST_DROPPED].map((name) => name.length));
 
 const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
   'connection',
@@ -72,6 +74,24 @@ export function endToEndRequest(headers: readonly string[]): string[] {
     kept.push(name, headers[at + 1]!);
   }
   return kept;
+}
+
+/**
+ * A head as a connector returns it, without the fields that the engine writes: a `Host` of its own would lead the request
+ * to another authority than the one that policy saw. The same head where there are none.
+ */
+export function withoutFraming(head: RequestHead): RequestHead {
+  const { headers } = head;
+  for (let at = 0; at < headers.length; at += 2) {
+    if (isFraming(headers[at]!)) {
+      return { ...head, headers: headers.filter((_, each) => !isFraming(headers[each - (each % 2)]!)) };
+    }
+  }
+  return head;
+}
+
+function isFraming(name: string): boolean {
+  return name.length <= FRAMING_LENGTH_MAX && REQUEST_DROPPED.has(name.toLowerCase());
 }
 
 /**

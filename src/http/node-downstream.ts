@@ -1,10 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Readable } from 'node:stream';
 import { headerValues, type RequestHead, type ResponseHead } from '../connector/head.ts';
 import { STATUS_CODES } from '../node-http.ts';
 import { youngGeneration } from '../young-generation.ts';
 import { RequestBody } from './body.ts';
-import type { Downstream } from './engine.ts';
+import type { ArrivingBody, Downstream } from './engine.ts';
 
 /** How long an unwanted rest of a request body is read and thrown away before the connection is cut. */
 const LINGER_MS = 1_000;
@@ -56,7 +55,7 @@ export class NodeDownstream implements Downstream {
     if (this.expectsContinue) this.#response.writeContinue();
   }
 
-  body(bytesMax?: number): Readable | undefined {
+  body(bytesMax?: number): ArrivingBody | undefined {
     if (!this.hasBody) return undefined;
     this.#body ??= new RequestBody(this.#request, bytesMax);
     return this.#body;

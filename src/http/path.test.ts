@@ -281,3 +281,51 @@ describe('canonicalPath', () => {
     );
   });
 });
+
+describe('a path that is read literally', () => {
+  test.each([
+    ['/a/../b', 'dot segment'],
+    ['/./a', 'dot segment'],
+    ['/a/%2e%2E/b', 'dot segment'],
+    ['/a/%252e%252e/b', 'dot segment'],
+    ['/a/..;x/b', 'dot segment'],
+    ['/a\\b', 'backslash'],
+    ['/a%5cb', 'backslash'],
+    ['/a%00b', 'encoded control character'],
+    ['/a%c0%ae', 'over-long UTF-8'],
+    ['/a//b', 'doubled slash'],
+    ['/a%2fb', 'encoded slash (%2F)'],
+  ])('%s is ambiguous, and not refused', (target, ambiguity) => {
+    const path = target.replace(/%[0-9a-f]{2}/gi, (escape) => escape.toUpperCase());
+    expect(canonicalPath(target, true)).toEqual({ path, ambiguity });
+  });
+
+  test.each(['/a#b', '/a b', '/a\u0000b', '/\u00e9', '/%', '/%z0', '/a/../%4'])(
+    '%j is refused all the same',
+    (target) => {
+      expect(() => canonicalPath(target, true)).toThrow(SidecarError);
+    },
+  );
+
+  test('that has one reading has no ambiguity', () => {
+    expect(canonicalPath('/bucket/key%20with?q=/../', true)).toEqual({ path: '/bucket/key%20with' });
+  });
+
+  it('always says so where it would be refused otherwise', () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...PIECES), { maxLength: 8 }), (pieces) => {
+        const target = `/${pieces.join('')}`;
+        let literal: ReturnType<typeof canonicalPath>;
+        try {
+          literal = canonicalPath(target, true);
+        } catch {
+          expect(read(target)).toBe('path-ambiguous');
+          return;
+        }
+        const plain = read(target);
+        if (typeof plain === 'string') expect(literal.ambiguity).toBeDefined();
+        else expect(literal).toEqual(plain);
+      }),
+    );
+  });
+});

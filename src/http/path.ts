@@ -52,8 +52,12 @@ function ambiguous(reason: string): SidecarError {
  * encoded, doubly encoded, behind `%2F`, before `;`, with blanks or look-alikes of a dot in them), over-long UTF-8,
  * backslashes, controls, bytes outside ASCII, `#`, broken escapes.
  * What honest clients do send but servers read differently (`/projects/group%2Fname`) comes back with `ambiguity`.
+ *
+ * `literal` is for an upstream that resolves nothing (`HttpHandling.readsPathLiterally`): all of that is `ambiguity`
+ * then, but for what no request line can carry in one reading: raw controls, blanks and bytes outside ASCII, `#`, broken
+ * escapes.
  */
-export function canonicalPath(target: string): CanonicalPath {
+export function canonicalPath(target: string, literal = false): CanonicalPath {
   if (target.charCodeAt(0) !== SLASH)
     throw new SidecarError('request-malformed', { detail: 'path without leading slash' });
   const length = target.length;
@@ -62,8 +66,8 @@ export function canonicalPath(target: string): CanonicalPath {
   for (; at < length; at++) {
     const code = target.charCodeAt(at);
     if (code === QUESTION) break;
-    if (PLAIN[code] !== 1) return inspectPath(pathOf(target));
-    if (previous === SLASH && (code === SLASH || code === DOT)) return inspectPath(pathOf(target));
+    if (PLAIN[code] !== 1) return inspectPath(pathOf(target), literal);
+    if (previous === SLASH && (code === SLASH || code === DOT)) return inspectPath(pathOf(target), literal);
     previous = code;
   }
   return { path: at === length ? target : target.slice(0, at) };
@@ -74,19 +78,29 @@ function pathOf(target: string): string {
   return mark < 0 ? target : target.slice(0, mark);
 }
 
-function inspectPath(raw: string): CanonicalPath {
+function inspectPath(raw: string, literal: boolean): CanonicalPath {
   if (UNSENDABLE.test(raw)) throw ambiguous('control character, blank, # or byte outside ASCII');
   if (BAD_ESCAPE.test(raw)) throw ambiguous('percent sign without two hex digits');
   const path = raw.replace(ESCAPE, (escape) => escape.toUpperCase());
-  if (ESCAPED_CONTROL.test(path)) throw ambiguous('encoded control character');
-  if (path.includes('\\') || path.includes('%5C')) throw ambiguous('backslash');
-  const once = path.replace(NESTED_ESCAPE, '%');
-  if (OVER_LONG.test(once)) throw ambiguous('over-long UTF-8');
-  if (DOT_SEGMENT.test(lenientlyRead(once))) throw ambiguous('dot segment');
+  const resolved = resolvedProblem(path);
+  if (resolved !== undefined) {
+    if (literal) return { path, ambiguity: resolved };
+    throw ambiguous(resolved);
+  }
   for (const [form, reason] of AMBIGUITIES) {
     if (form.test(path)) return { path, ambiguity: reason };
   }
   return isUtf8(path) ? { path } : { path, ambiguity: 'escapes that are not UTF-8' };
+}
+
+/** What some server would resolve, trim or turn, in a path whose escapes are in upper case. */
+function resolvedProblem(path: string): string | undefined {
+  if (ESCAPED_CONTROL.test(path)) return 'encoded control character';
+  if (path.includes('\\') || path.includes('%5C')) return 'backslash';
+  const once = path.replace(NESTED_ESCAPE, '%');
+  if (OVER_LONG.test(once)) return 'over-long UTF-8';
+  if (DOT_SEGMENT.test(lenientlyRead(once))) return 'dot segment';
+  return undefined;
 }
 
 /**

@@ -1,6 +1,8 @@
+import type { Arrival, HttpHandling, HttpService } from '../connector/connector.ts';
 import { headerValues, type RequestHead } from '../connector/head.ts';
 import { defaultPort, formatOrigin, sameOrigin, type Origin } from '../connector/origin.ts';
 import { SidecarError } from '../error.ts';
+import type { Principal } from '../policy/request.ts';
 import { hostAgrees, isLoopback } from './authority.ts';
 import type { HttpBinding, HttpRoutes } from './binding.ts';
 import { refuseBrowsers } from './browser.ts';
@@ -9,21 +11,40 @@ import { parseRequestTarget } from './target.ts';
 /** Where one request goes and on whose account. `head.target` is what the upstream will see. */
 export interface Placement {
   readonly binding: HttpBinding;
+  /** Who answers for the exchange: the service, or what its `begin` made of the request. */
+  readonly handling: HttpHandling & { prove?(sha256: string): void };
+  readonly principal: Principal;
   readonly origin: Origin;
   readonly head: RequestHead;
-  /** False for a request that passes without a credential (`unmatched: pass`). */
+  /** False for a request that passes without a credential (`unmatched: pass`, or the connector says so). */
   readonly credentialed: boolean;
 }
+
+/** A request whose connector wants to read it before anything is decided. */
+export interface Arrived {
+  readonly binding: HttpBinding;
+  readonly arrival: Omit<Arrival, 'now'>;
+}
+
+/** What clients of CyberArk's broker write for an endpoint that the connector is to find. */
+const NOWHERE = 'secretless.empty';
 
 /** Methods that echo or tunnel (RFC 9110 sections 9.3.6 and 9.3.8; TRACK is an old TRACE). */
 const REFUSED_METHODS: ReadonlySet<string> = new Set(['TRACE', 'TRACK', 'CONNECT']);
 
+/** Finds the service of a request and lets its connector read it. Errors: those of `find` and `begin`. */
+export function place(routes: HttpRoutes, head: RequestHead, now = new Date()): Placement {
+  const found = find(routes, head);
+  return 'arrival' in found ? begin(found, now) : found;
+}
+
 /**
  * Finds the one authority of a request and the service bound to it. Everything that names a host must agree with it.
+ * What comes back is placed already, unless the service's connector has a `begin`.
  * Errors: `method-refused`, `connect-refused`, `request-malformed`, `host-mismatch`, `absolute-form-required`,
  * `no-service`, `plaintext-refused`, `origin-refused`.
  */
-export function place(routes: HttpRoutes, head: RequestHead): Placement {
+export function find(routes: HttpRoutes, head: RequestHead): Placement | Arrived {
   if (head.method === 'CONNECT') throw new SidecarError('connect-refused');
   if (REFUSED_METHODS.has(head.method.toUpperCase())) throw new SidecarError('method-refused');
   const hosts = headerValues(head.headers, 'host');
@@ -42,41 +63,93 @@ export function place(routes: HttpRoutes, head: RequestHead): Placement {
   }
 }
 
-function reverse(routes: HttpRoutes, head: RequestHead): Placement {
-  const binding = routes.reverse;
-  if (binding?.target === undefined) throw new SidecarError('absolute-form-required');
-  const { origin, basePath } = binding.target;
-  refuseBrowsers(routes.exposure, head, origin);
-  return { binding, origin, head: { ...head, target: basePath + head.target }, credentialed: true };
+/**
+ * Asks the connector what a request is and where it goes. Errors: whatever the connector refuses, `internal` where it
+ * leads elsewhere than the request, `plaintext-refused`.
+ */
+export function begin({ binding, arrival }: Arrived, now: Date): Placement {
+  const begun = (binding.instance as BeginningService).begin({ ...arrival, now });
+  const { origin, head, agent, credentialed } = begun;
+  if (arrival.origin !== undefined && !leadsTo(arrival.origin, origin, isRouting(binding))) {
+    const detail = `the connector leads a request for ${formatOrigin(arrival.origin)} to ${formatOrigin(origin)}`;
+    throw new SidecarError('internal', { detail });
+  }
+  if (binding.forceSSL === true && origin.scheme === 'http') {
+    throw new SidecarError('plaintext-refused', { detail: formatOrigin(origin) });
+  }
+  const principal: Principal = agent === undefined ? binding.principal : { agent, attested: 'key' };
+  return { binding, handling: begun, principal, origin, head, credentialed };
 }
 
-function forward(routes: HttpRoutes, head: RequestHead, named: Origin, host: string | undefined): Placement {
+type BeginningService = HttpService & Required<Pick<HttpService, 'begin'>>;
+
+/** Whether the connector itself finds out where a request goes. */
+export function isRouting({ target, patterns }: Pick<HttpBinding, 'target' | 'patterns'>): boolean {
+  return target === undefined && patterns.length === 0;
+}
+
+/** A connector that routes may turn the http that clients of a proxy write into https, to the same host. */
+function leadsTo(named: Origin, origin: Origin, upgrades: boolean): boolean {
+  return sameOrigin(origin, named) || (upgrades && sameOrigin(origin, secured(named)));
+}
+
+function reverse(routes: HttpRoutes, head: RequestHead): Placement | Arrived {
+  const binding = routes.reverse ?? routes.routing;
+  if (binding === undefined) throw new SidecarError('absolute-form-required');
+  const { target } = binding;
+  refuseBrowsers(routes.exposure, head, target?.origin);
+  if (target === undefined) return { binding, arrival: { head, bound: false, basePath: '' } };
+  const { origin, basePath } = target;
+  if (binding.instance.begin !== undefined) return { binding, arrival: { head, origin, bound: true, basePath } };
+  return placed(binding, origin, { ...head, target: basePath + head.target });
+}
+
+function forward(routes: HttpRoutes, head: RequestHead, named: Origin, host: string | undefined): Placement | Arrived {
   // RFC 9112 section 3.2.2 lets a proxy ignore Host here; one that disagrees is an attempt to be read twice.
   if (host !== undefined && !hostAgrees(host, named)) throw new SidecarError('host-mismatch');
   const byTarget = routes.reverse?.target;
   if (routes.reverse !== undefined && byTarget !== undefined && sameOrigin(byTarget.origin, named)) {
     if (!head.target.startsWith(`${byTarget.basePath}/`)) throw new SidecarError('no-service');
-    return { binding: routes.reverse, origin: named, head, credentialed: true };
+    return arrived(routes.reverse, named, head);
   }
   const binding = routes.forward.find((candidate) =>
     candidate.patterns.some((pattern) => pattern.matches(named, head.target)),
   );
-  if (binding !== undefined) return { binding, origin: upstreamOrigin(binding, named), head, credentialed: true };
-  if (routes.unmatched === undefined) {
+  if (binding !== undefined && binding.instance.begin !== undefined && named.host === NOWHERE) {
+    return { binding, arrival: { head, bound: false, basePath: '' } };
+  }
+  if (binding !== undefined) return arrived(binding, upstreamOrigin(binding, named), head);
+  const { routing, unmatched } = routes;
+  if (routing !== undefined) return arrived(routing, routing.forceSSL === true ? secured(named) : named, head);
+  if (unmatched === undefined) {
     if (routes.forward.length === 0) throw new SidecarError('request-malformed', { detail: 'absolute-form target' });
     throw new SidecarError('no-service', { detail: formatOrigin(named) });
   }
-  return { binding: routes.unmatched, origin: named, head, credentialed: false };
+  return { ...placed(unmatched, named, head), credentialed: false };
+}
+
+/** The absolute form has the base path of a `target` in it already. */
+function arrived(binding: HttpBinding, origin: Origin, head: RequestHead): Placement | Arrived {
+  if (binding.instance.begin !== undefined)
+    return { binding, arrival: { head, origin, bound: !isRouting(binding), basePath: '' } };
+  return placed(binding, origin, head);
+}
+
+function placed(binding: HttpBinding, origin: Origin, head: RequestHead): Placement {
+  return { binding, handling: binding.instance, principal: binding.principal, origin, head, credentialed: true };
 }
 
 /** The client of a forward proxy writes `http://`; `forceSSL` says whether the credential may travel like that. */
 function upstreamOrigin(binding: HttpBinding, named: Origin): Origin {
   if (named.scheme === 'https') return named;
-  if (binding.forceSSL === true) {
-    return { scheme: 'https', host: named.host, port: named.port === defaultPort('http') ? 443 : named.port };
-  }
+  if (binding.forceSSL === true) return secured(named);
   // A name under .localhost may be any address: some resolvers ask DNS for it.
   const stays = isLoopback(named.host) && !named.host.endsWith('.localhost');
   if (binding.forceSSL === false || stays) return named;
   throw new SidecarError('plaintext-refused', { detail: formatOrigin(named) });
+}
+
+function secured(named: Origin): Origin {
+  if (named.scheme === 'https') return named;
+  return { scheme: 'https', host: named.host, port: named.port === defaultPort('http') ? 443 : named.port };
 }

@@ -6,8 +6,8 @@ import type { UpstreamPool } from './engine.ts';
 const POOLS_MAX = 64;
 
 /**
- * The pools of one service, keyed by origin and credential version: a connection that served one version of a
- * credential never serves another, and TLS sessions are never shared between origins or identities.
+ * The pools of one service, keyed by origin, proven agent and credential version: a connection that served one version
+ * of a credential never serves another, and TLS sessions are never shared between origins or identities.
  */
 export class PoolSet implements UpstreamPools {
   readonly #open: (origin: Origin) => UpstreamPool;
@@ -18,8 +18,8 @@ export class PoolSet implements UpstreamPools {
     this.#open = open;
   }
 
-  to(origin: Origin, version: string): UpstreamPool {
-    const key = formatOrigin(origin);
+  to(origin: Origin, version: string, agent?: string): UpstreamPool {
+    const key = agent === undefined ? formatOrigin(origin) : `${formatOrigin(origin)} ${agent}`;
     const held = this.#pools.get(key);
     if (held !== undefined && held.version === version) {
       if (this.#pools.size > 1) this.#touch(key, held);

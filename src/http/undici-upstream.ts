@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import type { Dispatcher, Pool as UndiciPool } from 'undici';
 import { formatOrigin, type Origin } from '../connector/origin.ts';
 import { SidecarError, type ErrorCode } from '../error.ts';
@@ -66,7 +65,8 @@ function dispatch(pool: UndiciPool, request: UpstreamRequest, listener: Upstream
       path: head.target,
       method: head.method,
       headers,
-      body: body ?? null,
+      // undici takes any async iterable; its type says so of streams only.
+      body: (body ?? null) as Dispatcher.DispatchOptions['body'] & object,
       // A body may take longer than any answer; its clock starts when it is sent (see UpstreamHandler).
       ...(streamed ? { headersTimeout: 0 } : {}),
     },
@@ -128,8 +128,7 @@ class UpstreamHandler implements Dispatcher.DispatchHandler {
 
   /** Who let an upload stand still: bytes that wait here are the upstream's to take. */
   #stalled(): ErrorCode {
-    const { body } = this.#request;
-    return body instanceof Readable && body.readableLength === 0 ? 'request-timeout' : 'upstream-timeout';
+    return this.#request.arriving?.waiting === true ? 'request-timeout' : 'upstream-timeout';
   }
 
   #arm(seconds: number, code: () => ErrorCode): void {

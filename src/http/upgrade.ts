@@ -7,12 +7,13 @@ import { formatAuthority, type Origin } from '../connector/origin.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
 import { STATUS_CODES } from '../node-http.ts';
 import { outcomeOf } from '../telemetry/metrics.ts';
-import { decide, endedEvent, lend, recordRefusal, refusalEvent, useEvent } from './admit.ts';
-import type { HttpContext, HttpRoutes } from './binding.ts';
+import { decide, endedEvent, lend, placeOnRecord, prove, recordRefusal, refusalEvent, useEvent } from './admit.ts';
+import type { HttpBinding, HttpContext, HttpRoutes } from './binding.ts';
 import type { ExchangeEnd } from './exchange.ts';
-import { endToEndRequest } from './hop-by-hop.ts';
-import { place, type Placement } from './place.ts';
+import { withoutFraming } from './hop-by-hop.ts';
+import type { Placement } from './place.ts';
 import { problemResponse } from './problem.ts';
+import { told } from './taken-body.ts';
 import { upstreamError, type UpstreamTls } from './undici-upstream.ts';
 
 /** A websocket handshake (RFC 6455 section 4.1). Any other Upgrade is ignored, as RFC 9110 section 7.8 allows. */
@@ -39,10 +40,11 @@ export async function serveUpgrade(
 ): Promise<ExchangeEnd> {
   const { message, socket, id } = request;
   const begun = performance.now();
+  let binding: HttpBinding | undefined;
   let placement: Placement | undefined;
   try {
-    const placed = place(routes, { method: 'GET', target: message.url!, headers: message.rawHeaders });
-    placement = { ...placed, head: { ...placed.head, headers: endToEndRequest(placed.head.headers) } };
+    const given: RequestHead = { method: 'GET', target: message.url!, headers: message.rawHeaders };
+    placement = await placeOnRecord(context, routes, given, id, { located: (found) => (binding = found) });
     const head = await authenticated(context, placement, request);
     const sent = performance.now();
     // Loaded by the first websocket: most sidecars never carry one, and start sooner without it.
@@ -60,8 +62,8 @@ export async function serveUpgrade(
     return end;
   } catch (thrown) {
     const error = asSidecarError(thrown);
-    context.log.info({ id, service: placement?.binding.service, error }, 'upgrade refused');
-    placement?.binding.metrics.ended(outcomeOf(error), undefined, (performance.now() - begun) / 1000);
+    context.log.info({ id, service: binding?.service, error }, 'upgrade refused');
+    binding?.metrics.ended(outcomeOf(error), undefined, (performance.now() - begun) / 1000);
     refuse(socket, error, id);
     return { bytesUp: 0, bytesDown: 0 };
   }
@@ -72,19 +74,28 @@ async function authenticated(
   placement: Placement,
   { socket, id }: UpgradeRequest,
 ): Promise<RequestHead> {
-  const { binding, origin, head } = placement;
+  const { handling, origin, head } = placement;
   const grant = await decide(context, placement, id);
   if (!placement.credentialed) {
     await context.ledger.record(useEvent(placement, id, grant.rule, {}));
     return head;
   }
+  // A handshake has no body: whoever asks for a hash gets that of nothing, and nothing is changed on its way.
+  const body = told(handling.body?.(head) ?? 'stream', undefined);
+  if (body?.bodySha256 !== undefined) await prove(context, placement, id, body.bodySha256);
   const abort = new AbortController();
   const gone = (): void => abort.abort();
   socket.once('close', gone);
   const lease = await lend(context, placement, grant, id, abort.signal);
   try {
     if (abort.signal.aborted) throw new SidecarError('request-malformed', { detail: 'the downstream went away' });
-    return (await binding.instance.authenticate(head, lease.credentials, { origin, now: context.now() })).head;
+    const authenticated = await handling.authenticate(head, lease.credentials, {
+      origin,
+      version: lease.version,
+      now: context.now(),
+      ...body,
+    });
+    return withoutFraming(authenticated.head);
   } catch (thrown) {
     const error = asSidecarError(thrown, 'credential-unfit');
     await recordRefusal(context, refusalEvent(placement, id, error, 'error', grant.rule));

@@ -7,6 +7,7 @@ import { isLoopback } from '../http/authority.ts';
 import type { HttpBinding, HttpContext, HttpRoutes } from '../http/binding.ts';
 import type { HttpHandler } from '../http/front.ts';
 import { compileUrlPattern } from '../http/match.ts';
+import { isRouting } from '../http/place.ts';
 import { PoolSet } from '../http/pools.ts';
 import { openUndiciPool, type UpstreamTls } from '../http/undici-upstream.ts';
 import type { StreamBinding, StreamHandler, StreamParts } from '../stream/binding.ts';
@@ -280,7 +281,8 @@ function routesOf(address: ListenAddress, services: readonly OpenedHttpService[]
   const byName = [...services].sort((a, b) => (a.config.name < b.config.name ? -1 : 1));
   return {
     reverse: services.find(({ config }) => config.target !== undefined)?.binding,
-    forward: byName.filter(({ config }) => config.target === undefined).map(({ binding }) => binding),
+    forward: byName.filter(({ config }) => config.match.length > 0).map(({ binding }) => binding),
+    routing: services.find(({ binding }) => isRouting(binding))?.binding,
     unmatched: byName.find(({ config }) => config.target === undefined && config.unmatched === 'pass')?.binding,
     exposure: address.kind !== 'tcp' ? 'socket' : isLoopback(address.host) ? 'loopback' : 'network',
   };
