@@ -1,4 +1,5 @@
 import type { Catalog } from './catalog.ts';
+import { isNameless } from './nameless.ts';
 import { childOf, entryOf, listNode, mapNode, scalarNode, stringOf } from './node.ts';
 import type { Entry, MapNode, Node, Path, ScalarNode } from './node.ts';
 import type { Report } from './problem.ts';
@@ -131,6 +132,7 @@ function renameProtocol(service: MapNode, path: Path, report: Report): void {
 }
 
 function canonicalCredentials(written: MapNode, path: Path, report: Report): MapNode {
+  if (isNameless(written)) return withTextId(written, path, report);
   const credentials = mapNode(written.at);
   for (const [name, entry] of written.entries) {
     const { node } = entry;
@@ -145,14 +147,20 @@ function canonicalCredentials(written: MapNode, path: Path, report: Report): Map
           ['get', get],
         ]),
       });
-    } else if (node.kind === 'map' && entryOf(node, 'get')?.node.kind === 'scalar') {
-      const get = entryOf(node, 'get')!;
-      const copy = mapNode(node.at, node.entries);
-      copy.entries.set('get', { ...get, node: credentialText(get.node as ScalarNode, [...place, 'get'], report) });
-      credentials.entries.set(name, { ...entry, node: copy });
+    } else if (node.kind === 'map') {
+      credentials.entries.set(name, { ...entry, node: withTextId(node, place, report) });
     } else credentials.entries.set(name, entry);
   }
   return credentials;
+}
+
+/** A reference whose `get` is text, where it was a number or a boolean. */
+function withTextId(reference: MapNode, path: Path, report: Report): MapNode {
+  const get = entryOf(reference, 'get');
+  if (get?.node.kind !== 'scalar') return reference;
+  const copy = mapNode(reference.at, reference.entries);
+  copy.entries.set('get', { ...get, node: credentialText(get.node, [...path, 'get'], report) });
+  return copy;
 }
 
 function credentialText(node: ScalarNode, path: Path, report: Report): ScalarNode {

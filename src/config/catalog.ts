@@ -5,6 +5,7 @@ import type { TSchema } from '../schema.ts';
 /** What configuration must know of a connector; a `Connector` fits. */
 export interface CatalogConnector extends Pick<Connector, 'name' | 'aliases' | 'config' | 'otherCredentials'> {
   readonly kind: string;
+  readonly routes?: boolean;
   readonly credentials: readonly CredentialSpec[];
   check?(
     config: never,
@@ -13,7 +14,7 @@ export interface CatalogConnector extends Pick<Connector, 'name' | 'aliases' | '
   ): readonly ConfigProblem[];
 }
 
-export type CatalogProvider = Pick<Provider<TSchema>, 'name' | 'config' | 'checkId'>;
+export type CatalogProvider = Pick<Provider<TSchema>, 'name' | 'config' | 'fields' | 'checkId'>;
 
 /** The explicit list of what this build ships. */
 export interface Catalog {

@@ -61,6 +61,8 @@ export interface CredentialReference {
   /** Provider name, or a name from top-level `providers`. */
   readonly from: string;
   readonly get: string;
+  /** Which one of what the fetch brings, where that is several. */
+  readonly field?: string;
 }
 
 export interface ProviderConfig {

@@ -1,4 +1,4 @@
-import { findProvider, providerWords, type CatalogConnector } from './catalog.ts';
+import { findProvider, providerWords, type CatalogConnector, type CatalogProvider } from './catalog.ts';
 import type { CredentialReference } from './config.ts';
 import type { Context } from './context.ts';
 import { nearest } from './nearest.ts';
@@ -9,6 +9,8 @@ import type { Service } from './schema.ts';
 import type { Loose } from './validate.ts';
 
 type WrittenCredentials = Loose<Service['credentials']>;
+type WrittenReference = { readonly from?: string | undefined; readonly get?: string | undefined };
+type WrittenByName = Readonly<Record<string, WrittenReference | undefined>>;
 
 /** Checks the credentials of one service: names against the connector, sources against the providers. */
 export function buildCredentials(
@@ -19,49 +21,137 @@ export function buildCredentials(
 ): Record<string, CredentialReference> {
   const credentials: Record<string, CredentialReference> = {};
   if (written === undefined) return credentials;
-  checkNames(Object.keys(written), connector, path, context);
-  for (const [name, credential] of Object.entries(written)) {
+  // As `isNameless` has it: in the canonical form a credential by such a name is a map.
+  if (typeof written.from === 'string') return buildNameless(written, connector, path, context);
+  const named = written as WrittenByName;
+  checkNames(named, connector, path, context);
+  for (const [name, credential] of Object.entries(named)) {
     const multiline =
       connector === undefined || connector.credentials.some((spec) => spec.name === name && spec.multiline);
     const reference = buildReference(credential, [...path, name], multiline, context);
-    if (reference !== undefined) credentials[name] = reference;
+    if (reference === undefined) continue;
+    const chosen = chooseField(name, reference, [...path, name], context);
+    if (chosen !== undefined) credentials[name] = chosen;
   }
   return credentials;
 }
 
+/** `{from, get}` without a name: one reference for each field that the provider brings. */
+function buildNameless(
+  written: WrittenReference,
+  connector: CatalogConnector | undefined,
+  path: Path,
+  context: Context,
+): Record<string, CredentialReference> {
+  const provider = providerOf(written.from!, context);
+  if (provider !== undefined && provider.fields === undefined) {
+    const hint = 'write the name of the credential above `from` and `get`';
+    const message = `provider ${quote(provider.name)} brings one value, and credentials are named: ${hint}`;
+    context.report.error(path, message);
+    return {};
+  }
+  const reference = buildReference(written, path, false, context);
+  if (reference === undefined || provider?.fields === undefined) return {};
+  checkFields(provider.name, provider.fields, connector, path, context);
+  return Object.fromEntries(provider.fields.map((field) => [field, { ...reference, field }]));
+}
+
+function checkFields(
+  provider: string,
+  fields: readonly string[],
+  connector: CatalogConnector | undefined,
+  path: Path,
+  { report }: Context,
+): void {
+  if (connector === undefined) return;
+  const brings = `provider ${quote(provider)} brings ${fields.join(', ')}`;
+  const missing = connector.credentials.filter(({ name, required }) => required && !fields.includes(name));
+  for (const { name } of missing) {
+    report.error(path, `the credential ${quote(name)} is missing: ${brings}`, { on: 'key' });
+  }
+  if (connector.otherCredentials !== undefined || missing.length > 0) return;
+  const known = connector.credentials.map(({ name }) => name);
+  const unknown = fields.filter((field) => !known.includes(field));
+  if (unknown.length > 0) {
+    const message = `${brings}, and ${connector.name} does not take ${unknown.join(', ')}`;
+    report.error(path, message, { on: 'key' });
+  }
+}
+
+/** Which field a named reference is for: the one after the last `#` of its id, else the one of its own name. */
+function chooseField(
+  name: string,
+  reference: CredentialReference,
+  path: Path,
+  context: Context,
+): CredentialReference | undefined {
+  const fields = providerOf(reference.from, context)?.fields;
+  if (fields === undefined || reference.field !== undefined) return reference;
+  if (fields.includes(name)) return { ...reference, field: name };
+  const choices = fields.map((field) => `#${field}`).join(', ');
+  context.report.error([...path, 'get'], `say which of its values this credential is: add one of ${choices}`);
+  return undefined;
+}
+
+/** Splits the id of a provider with several fields at its last `#`. */
+function splitField(
+  get: string,
+  fields: readonly string[],
+  path: Path,
+  { report }: Context,
+): Pick<CredentialReference, 'get' | 'field'> {
+  const at = get.lastIndexOf('#');
+  if (at < 0) return { get };
+  const field = get.slice(at + 1);
+  if (!fields.includes(field)) {
+    const message = `there is no such value after the #: there is ${fields.join(', ')}`;
+    report.error([...path, 'get'], message, { suggestion: nearest(field, fields) });
+  }
+  return { get: get.slice(0, at), field };
+}
+
+function providerOf(from: string, { providers, options }: Context): CatalogProvider | undefined {
+  const named = providers.get(from);
+  const type = named === undefined ? from : named.type;
+  const found = type === undefined ? undefined : findProvider(options.catalog, type);
+  return found?.in === 'build' ? found.provider : undefined;
+}
+
 /** Checks one `{from, get}`. A literal that is refused is named by its place alone. */
 export function buildReference(
-  written: { readonly from?: string | undefined; readonly get?: string | undefined } | undefined,
+  written: WrittenReference | undefined,
   path: Path,
   multiline: boolean,
   context: Context,
 ): CredentialReference | undefined {
   if (written?.from === undefined) return undefined;
-  const { report, options } = context;
   const { from } = written;
-  const named = context.providers.get(from);
-  const type = named === undefined ? from : named.type;
-  const found = type === undefined ? undefined : findProvider(options.catalog, type);
-  if (named === undefined && found?.in === 'elsewhere') {
-    report.error([...path, 'from'], `provider ${quote(from)} is not in this build`, { kind: 'not-in-build' });
-  } else if (named === undefined && found?.in === 'nowhere') {
-    const known = [...providerWords(options.catalog), ...context.providers.keys()];
-    // Whoever swaps `from` and `get` may have written the credential here, so the word is not repeated.
-    const suggestion = nearest(from, known);
-    report.error(
-      [...path, 'from'],
-      `no such provider${suggestion === undefined ? `: there is ${known.join(', ')}` : ''}`,
-      {
-        suggestion,
-      },
-    );
-  }
+  checkProvider(from, path, context);
   if (written.get === undefined) return undefined;
-  if (type === 'literal') return { from, get: literalText(written.get, path, multiline, context) };
-  const problem =
-    found?.in === 'build' ? found.provider.checkId?.(written.get, context.providerOptions.get(from)) : undefined;
-  if (problem !== undefined) report.error([...path, 'get'], problem);
-  return { from, get: written.get };
+  const provider = providerOf(from, context);
+  if ((context.providers.get(from) ?? { type: from }).type === 'literal') {
+    return { from, get: literalText(written.get, path, multiline, context) };
+  }
+  const reference =
+    provider?.fields === undefined ? { get: written.get } : splitField(written.get, provider.fields, path, context);
+  const problem = provider?.checkId?.(reference.get, context.providerOptions.get(from));
+  if (problem !== undefined) context.report.error([...path, 'get'], problem);
+  return { from, ...reference };
+}
+
+function checkProvider(from: string, path: Path, { providers, report, options }: Context): void {
+  if (providers.has(from)) return;
+  const found = findProvider(options.catalog, from);
+  if (found.in === 'build') return;
+  if (found.in === 'elsewhere') {
+    report.error([...path, 'from'], `provider ${quote(from)} is not in this build`, { kind: 'not-in-build' });
+    return;
+  }
+  const known = [...providerWords(options.catalog), ...providers.keys()];
+  // Whoever swaps `from` and `get` may have written the credential here, so the word is not repeated.
+  const suggestion = nearest(from, known);
+  const message = `no such provider${suggestion === undefined ? `: there is ${known.join(', ')}` : ''}`;
+  report.error([...path, 'from'], message, { suggestion });
 }
 
 /** The credentials that stand in the file itself, by name; those that a print has masked are not known. */
@@ -75,15 +165,17 @@ export function literalsOf(
 }
 
 function checkNames(
-  names: readonly string[],
+  written: WrittenByName,
   connector: CatalogConnector | undefined,
   path: Path,
-  { report, options }: Context,
+  { report, options, providers }: Context,
 ): void {
-  const whole = nodeAt(options.tree, path)?.node;
-  const swallowed = names.length === 2 && names.includes('from') && names.includes('get');
-  if (whole !== undefined && swallowed) {
-    return report.error(path, 'credentials are named: write the name of the credential above `from` and `get`');
+  const names = Object.keys(written);
+  const { from, get } = written;
+  if (from?.from === 'literal' && get?.from === 'literal' && from.get !== undefined) {
+    const isSource = providers.has(from.get) || findProvider(options.catalog, from.get).in !== 'nowhere';
+    // The credentials would be the words `aws` and `default`.
+    if (isSource) return report.error(path, '`from` and `get` without a name stand alone: name every credential here');
   }
   if (connector === undefined) return;
   const known = connector.credentials.map((spec) => spec.name);

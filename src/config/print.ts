@@ -1,5 +1,7 @@
 import { findConnector, type Catalog } from './catalog.ts';
-import { childOf, entryOf, mapNode, plainOf, scalarNode, stringOf, type MapNode, type Plain } from './node.ts';
+import { isNameless } from './nameless.ts';
+import { childOf, entryOf, mapNode, plainOf, scalarNode, stringOf } from './node.ts';
+import type { MapNode, Node, Plain } from './node.ts';
 
 /** Stands for a literal credential in the print. */
 export const MASK = '[secret]';
@@ -47,8 +49,7 @@ function printableService(written: MapNode, catalog: Catalog): MapNode {
   }
   const credentials = entryOf(service, 'credentials');
   if (credentials !== undefined) {
-    const masked = credentials.node.kind === 'map' ? maskAll(credentials.node) : scalarNode(credentials.node.at, MASK);
-    service.entries.set('credentials', { ...credentials, node: masked });
+    service.entries.set('credentials', { ...credentials, node: maskCredentials(credentials.node) });
   }
   const tls = entryOf(service, 'tls');
   const key = entryOf(tls?.node, 'key');
@@ -61,6 +62,11 @@ function printableService(written: MapNode, catalog: Catalog): MapNode {
     service.entries.set('tls', { ...tls, node });
   }
   return service;
+}
+
+function maskCredentials(credentials: Node): Node {
+  if (credentials.kind !== 'map') return scalarNode(credentials.at, MASK);
+  return isNameless(credentials) ? maskOne(credentials) : maskAll(credentials);
 }
 
 function maskAll(credentials: MapNode): MapNode {
@@ -87,7 +93,9 @@ function maskOne(credential: MapNode): MapNode {
 function maskOptions(value: Plain | undefined): void {
   if (value === null || typeof value !== 'object') return;
   for (const [key, option] of Object.entries(value)) {
-    if (typeof option === 'string' && SECRET_OPTION.test(key)) (value as Record<string, Plain>)[key] = MASK;
+    // The path of a file with a secret is none.
+    const isSecret = SECRET_OPTION.test(key) && !key.endsWith('File');
+    if (typeof option === 'string' && isSecret) (value as Record<string, Plain>)[key] = MASK;
     else maskOptions(option);
   }
 }

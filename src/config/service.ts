@@ -6,6 +6,7 @@ import type { Context } from './context.ts';
 import { buildCredentials, literalsOf } from './credentials.ts';
 import { HTTP_KEYS, refuseHttpKeys } from './http-keys.ts';
 import { buildMatch, type Match } from './match.ts';
+import { isNameless } from './nameless.ts';
 import { nearest } from './nearest.ts';
 import { mapNode, nodeAt, type Node, type Path } from './node.ts';
 import { quote } from './problem.ts';
@@ -22,6 +23,8 @@ export interface BuiltService {
   readonly service: ServiceConfig;
   /** `http`, `stream` or `relay`; undefined where the connector is unknown. */
   readonly kind: string | undefined;
+  /** True where the connector itself finds out where a request goes. */
+  readonly routes: boolean;
   readonly written: { readonly unmatched: boolean; readonly agent: boolean; readonly socketMode: boolean };
 }
 
@@ -40,7 +43,9 @@ export function buildService(name: string, written: WrittenService, context: Con
   const target = elsewhere ? undefined : buildTarget(written, path, context);
   const match = buildMatch(written.config !== undefined, kind, path, context);
   const config = buildConfig(connector, credentials, path, context);
-  if (kind === 'http') checkDirection(written, match, target, path, context);
+  const routes = connector?.routes === true && written.target === undefined && !match.written;
+  if (routes) checkRouting(written, path, context);
+  else if (kind === 'http') checkDirection(written, match, target, path, context);
   const service: ServiceConfig = {
     name,
     connector: connector?.name ?? written.connector ?? '',
@@ -62,6 +67,7 @@ export function buildService(name: string, written: WrittenService, context: Con
   return {
     service,
     kind,
+    routes,
     written: { unmatched: written.unmatched !== undefined, agent: written.agent !== undefined, socketMode },
   };
 }
@@ -173,13 +179,22 @@ function buildConfig(
   });
   if (!valid) return value;
   const found = nodeAt(options.tree, [...path, 'credentials'])?.node;
-  const names = found?.kind === 'map' ? [...found.entries.keys()] : [];
+  const written = found?.kind === 'map' && !isNameless(found) ? [...found.entries.keys()] : [];
+  // Without names in the file they are those that the provider brings.
+  const names = written.length > 0 ? written : Object.keys(credentials);
   for (const problem of connector.check?.(value as never, names, literalsOf(credentials, context)) ?? []) {
     const place = problem.credential === undefined ? base : [...path, 'credentials', problem.credential];
     if (problem.severity === 'warning') report.warn([...place, ...problem.path], problem.message);
     else report.error([...place, ...problem.path], problem.message);
   }
   return value;
+}
+
+/** Whatever comes to the address and is for no other service is for this one. */
+function checkRouting(written: WrittenService, path: Path, { report }: Context): void {
+  if (written.unmatched === undefined) return;
+  const message = `\`unmatched\` has no effect: ${written.connector ?? 'the connector'} decides on every request itself`;
+  report.error([...path, 'unmatched'], message, { on: 'key' });
 }
 
 function checkDirection(

@@ -86,8 +86,24 @@ function settleGroup(group: readonly Bound[], settled: Map<string, ServiceConfig
     }
   }
   const sharing = group.filter(isHttp);
+  checkRouting(sharing, context);
   checkOverlaps(sharing, context);
   for (const key of ['unmatched', 'socketMode'] as const) settle(sharing, key, settled, context);
+}
+
+/** One service at most may take what no other does; `unmatched` then has nothing left to say. */
+function checkRouting(group: readonly Bound[], { report }: Context): void {
+  const [first, ...rest] = group.filter(({ built }) => built.routes);
+  if (first === undefined) return;
+  const name = quote(first.built.service.name);
+  for (const { path } of rest) {
+    report.error(path, `service ${name} finds out itself where requests to this address go: give one another port`);
+  }
+  for (const { built } of group) {
+    if (built.routes || !built.written.unmatched) continue;
+    const message = `has no effect beside service ${name}, which takes whatever nothing else matches`;
+    report.error(['services', built.service.name, 'unmatched'], message, { on: 'key' });
+  }
 }
 
 /** A setting of the address: whoever writes it writes it for all; two that differ contradict each other. */

@@ -1,15 +1,15 @@
 import { SidecarError, type ErrorCode } from '../error.ts';
 import type { Breaker } from './breaker.ts';
 import type { Clock } from './clock.ts';
-import type { Holding, Named } from './holding.ts';
+import { secretsOf, type Arrival, type Holding, type Use } from './holding.ts';
 import type { Lease } from './lease.ts';
-import type { Fetched, SecretStore } from './store.ts';
+import type { Fetched, FetchContext, SecretStore } from './store.ts';
 
 /** One thing to fetch, and every credential name of the service that it serves. */
 export interface Ask {
   readonly from: string;
   readonly get: string;
-  readonly names: readonly string[];
+  readonly uses: readonly Use[];
   /** Opens the store where it is not open yet. */
   store(): SecretStore;
   readonly breaker: Breaker;
@@ -23,13 +23,14 @@ export interface FetchObservation {
 
 export interface FlightOptions {
   readonly asks: readonly Ask[];
+  readonly context: FetchContext;
   readonly clock: Clock;
   readonly timeoutSeconds: number;
   /** True where the result is worth having though nobody waits any more: it goes to the cache. */
   readonly finishAlone: boolean;
   readonly onFetch: ((observation: FetchObservation) => void) | undefined;
   /** Everything arrived. */
-  land(flight: Flight, entries: readonly Named[]): Holding;
+  land(flight: Flight, arrivals: readonly Arrival[]): Holding;
   /** Called once, whatever the end. */
   ended(flight: Flight): void;
 }
@@ -111,7 +112,7 @@ export class Flight {
 
   async #fetch(ask: Ask, at: number): Promise<void> {
     try {
-      this.#arrive(ask, at, await ask.store().fetch(ask.get, this.#controller.signal));
+      this.#arrive(ask, at, await ask.store().fetch(ask.get, this.#controller.signal, this.#options.context));
     } catch (thrown) {
       this.#fail([ask], fromStore(thrown));
     }
@@ -119,21 +120,21 @@ export class Flight {
 
   #arrive(ask: Ask, at: number, fetched: Fetched): void {
     if (this.#over) {
-      if (fetched.retained !== true) fetched.secret.wipe();
-      return;
+      return wipe(fetched);
     }
     this.#arrived[at] = fetched;
     this.#missing -= 1;
-    this.#observe(ask, 'ok');
+    if (fetched.cached !== true) this.#observe(ask, 'ok');
     if (this.#missing === 0) this.#land();
   }
 
   #land(): void {
-    const holding = this.#options.land(this, this.#entries());
+    const holding = this.#options.land(this, this.#arrivals());
+    const cached = this.#arrived.some((fetched) => fetched?.cached === true);
     for (const ask of this.#options.asks) ask.breaker.succeeded();
     const waiters = this.#close();
     holding.hold();
-    for (const waiter of waiters) waiter.resolve(holding.lend(false));
+    for (const waiter of waiters) waiter.resolve(holding.lend(cached));
     holding.letGo();
     this.#options.ended(this);
   }
@@ -159,7 +160,7 @@ export class Flight {
     if (this.#over) return;
     const waiters = this.#close();
     this.#controller.abort(error);
-    for (const fetched of this.#arrived) if (fetched !== undefined && fetched.retained !== true) fetched.secret.wipe();
+    for (const fetched of this.#arrived) if (fetched !== undefined) wipe(fetched);
     for (const waiter of waiters) waiter.reject(error);
     this.#options.ended(this);
   }
@@ -196,8 +197,8 @@ export class Flight {
     waiter.unlisten = () => waiter.signal.removeEventListener('abort', leave);
   }
 
-  #entries(): Named[] {
-    return this.#options.asks.flatMap((ask, at) => ask.names.map((name) => ({ name, fetched: this.#arrived[at]! })));
+  #arrivals(): Arrival[] {
+    return this.#options.asks.map(({ uses }, at) => ({ uses, fetched: this.#arrived[at]! }));
   }
 
   #pending(): Ask[] {
@@ -214,6 +215,12 @@ export class Flight {
   }
 }
 
+/** What a store retains is its own to wipe. */
+function wipe(fetched: Fetched): void {
+  if (fetched.retained === true) return;
+  for (const secret of secretsOf(fetched)) secret.wipe();
+}
+
 export function abortReason(signal: AbortSignal): Error {
   return signal.reason instanceof Error ? signal.reason : new DOMException('the wait was aborted', 'AbortError');
 }
@@ -228,7 +235,7 @@ function fromStore(thrown: unknown): SidecarError {
 
 /** The same error, saying which credential of which provider it is about. */
 function explain(ask: Ask, error: SidecarError): SidecarError {
-  const names = ask.names.map((name) => `"${name}"`).join(', ');
+  const names = ask.uses.map(({ name }) => `"${name}"`).join(', ');
   const id = nameableId(ask);
   const shown = id === undefined ? '' : `, id ${JSON.stringify(id.slice(0, ID_CHARACTERS_MAX))}`;
   const what = `credential ${names} (provider "${ask.from}"${shown})`;

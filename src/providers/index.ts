@@ -1,9 +1,12 @@
+import { awsSts } from './aws-sts/index.ts';
+import { aws } from './aws/index.ts';
 import { env } from './env/index.ts';
 import { exec } from './exec/index.ts';
 import { file } from './file/index.ts';
 import { keychain } from './keychain/index.ts';
 import { literal } from './literal/index.ts';
 import type { Provider } from './provider.ts';
+import { rdsIam } from './rds-iam/index.ts';
 
 /** Every provider of this build: one line each, as the folder is named. */
 export const providers: readonly Provider[] = [
@@ -12,4 +15,7 @@ export const providers: readonly Provider[] = [
   file,
   exec,
   keychain,
+  aws,
+  awsSts,
+  rdsIam,
 ];

@@ -15,10 +15,10 @@ export const Size = Type.Union(
   { description: 'Bytes, or a number with KiB or MiB; 16 MiB at most' },
 );
 
-const SECONDS_OF_UNIT = { ms: 0.001, s: 1, m: 60 };
+const SECONDS_OF_UNIT = { ms: 0.001, s: 1, m: 60, h: 3600 };
 const BYTES_OF_UNIT = { KiB: 1024, MiB: 1024 * 1024 };
 
-/** Seconds of a valid `Seconds`. */
+/** Seconds of a valid `Seconds`, or of one in hours. */
 export function readSeconds(span: number | string): number {
   return read(span, SECONDS_OF_UNIT);
 }
