@@ -5,7 +5,7 @@ import { Policy } from '../policy/policy.ts';
 import type { Facts } from '../policy/request.ts';
 import { UsageError } from './command.ts';
 import { answerOf, type Explained } from './explained.ts';
-import { didYouMean } from './suggest.ts';
+import { AWS_CONNECTOR, serviceNamed } from './explain-service.ts';
 
 /** A login to a stream service, as far as policy can tell logins apart. */
 export interface Login {
@@ -17,10 +17,9 @@ export interface Login {
 
 /** What policy would say to a login, for each listener of the service. Errors: `UsageError`. */
 export function explainLogin(config: Config, login: Login): Explained[] {
-  const service = config.services.find(({ name }) => name === login.service);
-  if (service === undefined) {
-    const known = config.services.map(({ name }) => name);
-    throw new UsageError(`no service ${quote(login.service)} in the file${didYouMean(login.service, known)}`);
+  const service = serviceNamed(config, login.service);
+  if (service.connector === AWS_CONNECTOR) {
+    throw new UsageError(`service ${quote(service.name)} takes requests to AWS: say with --aws what is asked for`);
   }
   if (connectors.find(({ name }) => name === service.connector)?.kind === 'http') {
     throw new UsageError(`service ${quote(service.name)} takes HTTP requests: explain a URL, or a path and --listener`);

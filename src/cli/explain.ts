@@ -15,13 +15,15 @@ import { openMetrics } from '../telemetry/metrics.ts';
 import { defineCommand, JSON_OPTION, UsageError } from './command.ts';
 import { configFile, FILE_OPTION } from './config-file.ts';
 import { EXIT } from './exit.ts';
+import { AWS_OPTIONS, awsQuestionOf, awsText, explainAws, type AwsQuestion, type AwsValues } from './explain-aws.ts';
 import { explainLogin, loginText, type Login } from './explain-login.ts';
 import { answerOf, explainedText, type Explained } from './explained.ts';
 
 export const command = defineCommand({
   name: 'explain',
   summary: 'show which service and rule a request or a login would hit, and why; nothing is sent, fetched or counted',
-  usage: '[-f file] [--listener address] [--json] [METHOD] <url or path> | --service name [options of the login]',
+  usage:
+    '[-f file] [--listener address] [--json] [METHOD] <url or path> | --service name [options of the login or of --aws]',
   positionals: 2,
   options: {
     file: FILE_OPTION,
@@ -30,41 +32,86 @@ export const command = defineCommand({
     database: { type: 'string', value: 'name', meaning: 'database that the login gets' },
     application: { type: 'string', value: 'name', meaning: 'what the program that logs in calls itself' },
     replication: { type: 'boolean', meaning: 'the login asks for a replication stream' },
+    aws: {
+      type: 'string',
+      value: 'service:Operation',
+      meaning: 'a request to AWS; METHOD and URL are for rules on them',
+    },
+    agent: { type: 'string', value: 'name', meaning: 'who signs the request to AWS' },
+    region: { type: 'string', value: 'name', meaning: 'region of the request to AWS' },
+    object: { type: 'string', value: 'bucket/key', meaning: 'object that it is for, or a bucket' },
+    'copied-from': { type: 'string', value: 'bucket/key', meaning: 'object that it copies' },
     json: JSON_OPTION,
   },
   async run({ values, positionals }, io) {
     const question = questionOf(values, positionals);
     const config = loadOrRefuse(configFile(values.file, io.env), io.env, () => undefined);
     const { listener } = values;
-    const isLogin = 'service' in question;
-    const explained = isLogin ? explainLogin(config, question) : await explainRequest(config, question, listener);
+    const { asked, explained } = await answered(config, question, listener);
     const wanted = explained.filter((one) => listener === undefined || one.listener === listener);
     if (wanted.length === 0) throw new UsageError(nobodyListens(config, listener));
-    const asked = isLogin ? loginText(question) : `${question.method} ${question.target}`;
     if (values.json === true) io.stdout.write(`${JSON.stringify(wanted)}\n`);
     else for (const one of wanted) io.stdout.write(explainedText(asked, one));
     return EXIT.ok;
   },
 });
 
-interface LoginValues {
+interface QuestionValues extends AwsValues {
   readonly service?: string;
   readonly database?: string;
   readonly application?: string;
   readonly replication?: boolean;
 }
 
+type Question =
+  | { readonly about: 'request'; readonly head: RequestHead }
+  | { readonly about: 'login'; readonly login: Login }
+  | { readonly about: 'aws'; readonly aws: AwsQuestion };
+
+const LOGIN_OPTIONS = ['database', 'application', 'replication'] as const;
+
 /** Errors: `UsageError`. */
-function questionOf(values: LoginValues, [first, second]: readonly string[]): RequestHead | Login {
-  const { service, database, application, replication } = values;
-  if (service !== undefined) {
-    if (first !== undefined) throw new UsageError(`explain takes a request or --service, "${first}" is too many`);
-    return { service, database, application, replication: replication === true };
+function questionOf(values: QuestionValues, [first, second]: readonly string[]): Question {
+  const { service } = values;
+  const method = second === undefined ? 'GET' : first!.toUpperCase();
+  const target = second ?? first;
+  const ofLogin = LOGIN_OPTIONS.find((name) => values[name] !== undefined);
+  const ofAws = AWS_OPTIONS.find((name) => values[name] !== undefined);
+  if (ofAws !== undefined) {
+    if (ofLogin !== undefined) throw new UsageError(`--${ofLogin} is of a login, and --${ofAws} of a request to AWS`);
+    if (values.aws === undefined)
+      throw new UsageError(`--${ofAws} is of a request to AWS: add --aws service:Operation`);
+    if (service === undefined) throw new UsageError('--aws needs the name of its service: add --service');
+    return { about: 'aws', aws: awsQuestionOf(service, values, method, target) };
   }
-  const stray = (['database', 'application', 'replication'] as const).find((name) => values[name] !== undefined);
-  if (stray !== undefined) throw new UsageError(`--${stray} is of a login: name its service with --service`);
-  if (first === undefined) throw new UsageError('explain needs a URL, a path and --listener, or --service for a login');
-  return { method: second === undefined ? 'GET' : first.toUpperCase(), target: second ?? first, headers: [] };
+  if (service !== undefined) {
+    if (target !== undefined) throw new UsageError(`explain takes a request or --service, "${first}" is too many`);
+    const { database, application, replication } = values;
+    return { about: 'login', login: { service, database, application, replication: replication === true } };
+  }
+  if (ofLogin !== undefined) throw new UsageError(`--${ofLogin} is of a login: name its service with --service`);
+  if (target === undefined)
+    throw new UsageError('explain needs a URL, a path and --listener, or --service for a login');
+  return { about: 'request', head: { method, target, headers: [] } };
+}
+
+async function answered(
+  config: Config,
+  question: Question,
+  listener: string | undefined,
+): Promise<{ asked: string; explained: Explained[] }> {
+  switch (question.about) {
+    case 'login':
+      return { asked: loginText(question.login), explained: explainLogin(config, question.login) };
+    case 'aws':
+      return { asked: awsText(question.aws), explained: explainAws(config, question.aws) };
+    case 'request': {
+      const { head } = question;
+      return { asked: `${head.method} ${head.target}`, explained: await explainRequest(config, head, listener) };
+    }
+    default:
+      return question satisfies never;
+  }
 }
 
 function nobodyListens({ services }: Config, listener: string | undefined): string {
@@ -105,19 +152,22 @@ async function explainRequest(config: Config, head: RequestHead, listener: strin
 function explainAt(listener: string, routes: HttpRoutes, head: RequestHead, policy: Policy): Explained {
   try {
     const placement = place(routes, head);
-    const { binding, origin } = placement;
+    const { binding, origin, principal } = placement;
     const request = accessRequest(placement);
     return {
       listener,
       service: binding.service,
       connector: binding.connector,
-      agent: binding.principal.agent,
+      agent: principal.agent,
       upstream: formatOrigin(origin),
       ...(request.facts.path === undefined ? {} : { path: request.facts.path }),
       ...answerOf(policy.explain(request), placement.credentialed),
     };
   } catch (thrown) {
     const error = asSidecarError(thrown);
-    return { listener, credential: false, allowed: false, code: error.code, reason: error.message, rules: [] };
+    // The command line has no signature to show: what such a request asks for is another question.
+    const hint = error.code === 'caller-unproven' ? '; for a request to AWS ask with --service and --aws' : '';
+    const reason = `${error.message}${hint}`;
+    return { listener, credential: false, allowed: false, code: error.code, reason, rules: [] };
   }
 }

@@ -1,4 +1,5 @@
 import type { Explanation, Finding } from '../policy/decide.ts';
+import type { AwsFacts } from '../policy/request.ts';
 import { table } from './table.ts';
 
 /** One answer of `secretless explain`, as `--json` prints it. */
@@ -14,6 +15,10 @@ export interface Explained {
   readonly database?: string;
   readonly application?: string;
   readonly replication?: boolean;
+  /** Of a request to Amazon Web Services, as asked about. */
+  readonly aws?: AwsFacts;
+  /** The other answer where what the upstream answers holds a credential. */
+  readonly returningCredentials?: Answer;
   readonly credential: boolean;
   readonly allowed: boolean;
   /** Code of the refusal. */
@@ -23,11 +28,10 @@ export interface Explained {
   readonly rules: readonly Finding[];
 }
 
+export type Answer = Pick<Explained, 'credential' | 'allowed' | 'code' | 'rule' | 'reason' | 'rules'>;
+
 /** What policy says. `credentialed`: a credential travels where it says yes. */
-export function answerOf(
-  { verdict, findings }: Explanation,
-  credentialed: boolean,
-): Pick<Explained, 'credential' | 'allowed' | 'code' | 'rule' | 'reason' | 'rules'> {
+export function answerOf({ verdict, findings }: Explanation, credentialed: boolean): Answer {
   return {
     credential: credentialed && verdict.allow,
     allowed: verdict.allow,
@@ -49,8 +53,10 @@ export function explainedText(question: string, one: Explained): string {
     const goes = one.upstream === undefined ? '' : `, goes to ${one.upstream}${one.path ?? ''}`;
     lines.push(`  service ${one.service} (${one.connector}), agent ${one.agent}${goes}`);
   }
-  const verdict = one.allowed ? (one.credential ? 'allowed' : 'passes without a credential') : `refused (${one.code})`;
-  lines.push(`  ${verdict}${one.rule === undefined ? '' : ` by rule ${one.rule}`}: ${one.reason}`);
+  lines.push(`  ${answerText(one)}`);
+  if (one.returningCredentials !== undefined) {
+    lines.push(`  if the answer holds a credential: ${answerText(one.returningCredentials)}`);
+  }
   const rows = one.rules.map(({ rule, effect, decides, because }) => [
     `  ${rule}`,
     effect,
@@ -58,4 +64,9 @@ export function explainedText(question: string, one: Explained): string {
     because,
   ]);
   return `${lines.join('\n')}\n${rows.length === 0 ? '' : table(['  rule', 'effect', 'outcome', 'why'], rows)}`;
+}
+
+function answerText({ allowed, credential, code, rule, reason }: Answer): string {
+  const verdict = allowed ? (credential ? 'allowed' : 'passes without a credential') : `refused (${code})`;
+  return `${verdict}${rule === undefined ? '' : ` by rule ${rule}`}: ${reason}`;
 }

@@ -1,14 +1,14 @@
 import { isIP } from 'node:net';
 import type { Rule } from '../policy/rules.ts';
+import { checkAws } from './aws-rules.ts';
 import type { ServiceConfig } from './config.ts';
 import type { Context } from './context.ts';
 import { nearest } from './nearest.ts';
 import { childOf, nodeAt, type Path } from './node.ts';
 import { quote } from './problem.ts';
+import { each, fits, type WrittenRule } from './rule-names.ts';
 import type { Document } from './schema.ts';
 import type { Loose } from './validate.ts';
-
-type WrittenRule = Loose<NonNullable<Document['rules']>[number]>;
 
 /** RFC 9110 section 5.6.2: `token`, without the `*` that would look like a wildcard. */
 const METHOD = /^[!#$%&'+.^_`|~0-9A-Za-z-]+$/;
@@ -35,9 +35,13 @@ export function checkRules(
     each(rule.methods, (method, index) => checkMethod(method, [...path, 'methods', index], context));
     each(rule.paths, (pattern, index) => checkPath(pattern, [...path, 'paths', index], context));
     each(rule.hosts, (host, index) => checkHost(host, [...path, 'hosts', index], context));
+    checkAws(rule, path, services, context);
     checkTime(rule.time, [...path, 'time'], context);
     if (rule.rate !== undefined && rule.effect === 'deny') {
       report.error([...path, 'rate'], 'a rate belongs to a rule that allows', { on: 'key' });
+    }
+    if (rule.returnsCredentials === false && rule.effect === 'deny') {
+      report.error([...path, 'returnsCredentials'], 'of a rule that denies this is true, or left out');
     }
   });
   // Policy compiles only what is whole; gaps and misfits have been reported above.
@@ -53,17 +57,11 @@ export function checkRules(
   return written as unknown as readonly Rule[];
 }
 
-function each(items: readonly (string | undefined)[] | undefined, check: (item: string, at: number) => void): void {
-  items?.forEach((item, at) => {
-    if (item !== undefined) check(item, at);
-  });
-}
-
 /** A selector that nothing fits is a typing error more often than a plan. */
 function checkNames(rule: WrittenRule, path: Path, services: readonly ServiceConfig[], { report }: Context): void {
   const known = {
     services: services.map((service) => service.name),
-    agents: [...new Set(services.map((service) => service.agent))],
+    agents: [...new Set(services.flatMap(agentsOf))],
   };
   for (const key of ['services', 'agents'] as const) {
     each(rule[key], (name, at) => {
@@ -74,9 +72,11 @@ function checkNames(rule: WrittenRule, path: Path, services: readonly ServiceCon
   }
 }
 
-function fits(pattern: string, name: string): boolean {
-  const source = pattern.split('*').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
-  return new RegExp(`^${source.join('[^]*')}$`).test(name);
+/** Whoever the listener belongs to, and those that a connector tells apart by keys of their own: `config.agents`. */
+function agentsOf({ agent, config }: ServiceConfig): string[] {
+  const named: unknown =
+    typeof config === 'object' && config !== null && 'agents' in config ? config.agents : undefined;
+  return [agent, ...(typeof named === 'object' && named !== null ? Object.keys(named) : [])];
 }
 
 function checkMethod(method: string, path: Path, { report }: Context): void {

@@ -68,6 +68,25 @@ function credential(view: View, words: Words) {
   );
 }
 
+/** By name; or `{from, get}` alone where the provider names what it brings (see `isNameless`). */
+function credentials(view: View, words: Words) {
+  const one = credential(view, words);
+  const nameless = {
+    type: 'object',
+    required: ['from', 'get'],
+    maxProperties: 2,
+    properties: { from: { type: 'string' }, get: {} },
+  };
+  return Type.Unsafe<Record<string, Static<typeof one>> | Static<typeof one>>({
+    type: 'object',
+    minProperties: 1,
+    description: 'The secrets of this service by name; or one `from` and `get` that bring them all, named',
+    if: nameless,
+    then: one,
+    else: { type: 'object', additionalProperties: orShort(view, one, Type.String(), ...SCALARS) },
+  });
+}
+
 function tls(view: View, words: Words) {
   return strict(
     {
@@ -91,10 +110,7 @@ function service(view: View, words: Words) {
       Type.Array(text, { minItems: 1, description: 'Addresses accepted on', examples: [['tcp://127.0.0.1:8080']] }),
       text,
     ),
-    credentials: mapOf(orShort(view, credential(view, words), Type.String(), ...SCALARS), {
-      minProperties: 1,
-      description: 'The secrets of this service by name',
-    }),
+    credentials: credentials(view, words),
     config: Type.Optional(
       Type.Unsafe<Record<string, unknown>>({
         type: view === 'canonical' ? 'object' : ['object', 'null'],
@@ -151,6 +167,21 @@ const rule = strict({
   ),
   applications: Type.Optional(names('What programs that log in call themselves, `*` as above', ['psql'])),
   replication: Type.Optional(Type.Boolean({ description: 'Logins that ask for a replication stream, or that do not' })),
+  aws: Type.Optional(
+    Type.Object(
+      {
+        services: Type.Optional(names('Signing names, `*` for any run of characters', ['s3', 'dynamodb'])),
+        regions: Type.Optional(names('Regions, `*` as above', ['eu-central-1', 'eu-*'])),
+        actions: Type.Optional(names('Operations, case-sensitive, `*` as above', ['GetObject', 'List*'])),
+        buckets: Type.Optional(names('Buckets of S3, `*` as above', ['reports'])),
+        keys: Type.Optional(names('Keys of objects, decoded; `*` goes over slashes', ['2026/*'])),
+      },
+      { additionalProperties: false, minProperties: 1, description: 'Requests to Amazon Web Services' },
+    ),
+  ),
+  returnsCredentials: Type.Optional(
+    Type.Boolean({ description: 'Allow: answers that hold a credential too. Deny: those alone, and never false' }),
+  ),
   time: Type.Optional(
     strict({
       from: Type.Optional(Type.String({ pattern: '^([01][0-9]|2[0-3]):[0-5][0-9]$', examples: ['09:00'] })),

@@ -1,4 +1,5 @@
 import { SidecarError } from '../error.ts';
+import { compileAws, type CompiledAws } from './aws.ts';
 import { compileMethods, compileNames, type Matcher } from './glob.ts';
 import { compileHosts, type HostMatcher } from './host-pattern.ts';
 import { Narrowing, type RuleLists } from './narrow.ts';
@@ -37,6 +38,9 @@ export interface CompiledRule {
   readonly databases: Matcher | undefined;
   readonly applications: Matcher | undefined;
   readonly replication: boolean | undefined;
+  readonly aws: CompiledAws | undefined;
+  /** Allows requests whose answer holds a credential too, or denies those alone. */
+  readonly returnsCredentials: boolean;
   readonly window: Window | undefined;
   readonly perMinute: number | undefined;
   /** The answer where the rule matches and nothing stands against it. */
@@ -85,41 +89,55 @@ export function checkRules(rules: readonly Rule[]): readonly RuleProblem[] {
 function compileRules(rules: readonly Rule[], problems: RuleProblem[]): CompiledRule[] {
   const seen = new Set<string>([DEFAULT_DENY]);
   return rules.map((rule, index) => {
-    const report = (key: string, message: string): void => void problems.push({ path: [index, key], message });
-    if (rule.id === '') report('id', 'is empty');
-    if (seen.has(rule.id)) report('id', `"${rule.id}" is taken`);
+    const report = (keys: readonly string[], message: string): void =>
+      void problems.push({ path: [index, ...keys], message });
+    if (rule.id === '') report(['id'], 'is empty');
+    if (seen.has(rule.id)) report(['id'], `"${rule.id}" is taken`);
     seen.add(rule.id);
     return compileRule(rule, report);
   });
 }
 
-function compileRule(rule: Rule, report: (key: string, message: string) => void): CompiledRule {
-  function part<Source, Result>(key: string, source: Source, compile: (source: NonNullable<Source>) => Result) {
+type Report = (keys: readonly string[], message: string) => void;
+
+function compileRule(rule: Rule, report: Report): CompiledRule {
+  const part = partsOf(rule, [], report);
+  // A path with a slash at its end is mostly the same place upstream: a deny rule covers it, an allow rule must say so.
+  const slashMatters = rule.effect === 'allow';
+  return {
+    source: rule,
+    agents: part('agents', compileNames),
+    services: part('services', compileNames),
+    methods: part('methods', (methods) => compileMethods(refusedMethods(rule.effect, methods))),
+    hosts: part('hosts', compileHosts),
+    paths: part('paths', (paths) => compilePaths(paths, slashMatters)),
+    databases: part('databases', compileNames),
+    applications: part('applications', compileNames),
+    replication: part('replication', checkedBoolean),
+    aws: part('aws', (aws) => compileAws(aws, rule.effect, partsOf(aws, ['aws'], report))),
+    returnsCredentials: part('returnsCredentials', (returns) => checkedReturns(rule.effect, returns)) ?? false,
+    window: part('time', compileWindow),
+    perMinute: rule.effect === 'allow' ? part('rate', ({ perMinute }) => checkedRate(perMinute)) : undefined,
+    verdict: verdictOf(rule),
+    closed: refusal(rule.id, 'outside the time window of the rule'),
+  };
+}
+
+/** Compiles what stands at a key of `whole`; reports what is wrong with it, under `above`, and answers undefined. */
+function partsOf<Whole>(whole: Whole, above: readonly string[], report: Report) {
+  return <Key extends keyof Whole & string, Result>(
+    key: Key,
+    compile: (source: NonNullable<Whole[Key]>) => Result,
+  ): Result | undefined => {
+    const source = whole[key];
     if (source === undefined || source === null) return undefined;
     try {
       if (Array.isArray(source) && source.length === 0) throw new Error('is empty, so the rule could never match');
       return compile(source);
     } catch (thrown) {
-      report(key, thrown instanceof Error ? thrown.message : String(thrown));
+      report([...above, key], thrown instanceof Error ? thrown.message : String(thrown));
       return undefined;
     }
-  }
-  // A path with a slash at its end is mostly the same place upstream: a deny rule covers it, an allow rule must say so.
-  const slashMatters = rule.effect === 'allow';
-  return {
-    source: rule,
-    agents: part('agents', rule.agents, compileNames),
-    services: part('services', rule.services, compileNames),
-    methods: part('methods', rule.methods, (methods) => compileMethods(refusedMethods(rule.effect, methods))),
-    hosts: part('hosts', rule.hosts, compileHosts),
-    paths: part('paths', rule.paths, (paths) => compilePaths(paths, slashMatters)),
-    databases: part('databases', rule.databases, compileNames),
-    applications: part('applications', rule.applications, compileNames),
-    replication: part('replication', rule.replication, checkedBoolean),
-    window: part('time', rule.time, compileWindow),
-    perMinute: rule.effect === 'allow' ? part('rate', rule.rate?.perMinute, checkedRate) : undefined,
-    verdict: verdictOf(rule),
-    closed: refusal(rule.id, 'outside the time window of the rule'),
   };
 }
 
@@ -136,6 +154,12 @@ function checkedRate(perMinute: number): number {
 function checkedBoolean(value: boolean): boolean {
   if (typeof value === 'boolean') return value;
   throw new Error('is true or false');
+}
+
+/** A deny rule with `false` would deny all but what it seems to be about. */
+function checkedReturns(effect: Rule['effect'], returns: boolean): boolean {
+  if (effect === 'deny' && !checkedBoolean(returns)) throw new Error('of a deny rule is true, or left out');
+  return checkedBoolean(returns);
 }
 
 function verdictOf(rule: Rule): Verdict {

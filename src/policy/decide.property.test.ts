@@ -1,22 +1,26 @@
 import { expect, test } from 'vitest';
 import { compilePolicy, evaluate, type Verdict } from './decide.ts';
 import type { RateReader } from './rate.ts';
-import type { AccessRequest, Facts } from './request.ts';
-import type { Rule, TimeWindow, Weekday } from './rules.ts';
+import type { AccessRequest, AwsFacts, AwsObject, Facts } from './request.ts';
+import type { AwsSelector, Rule, TimeWindow, Weekday } from './rules.ts';
 
 /** The reference: the documentation of `decide.ts` line by line, with regular expressions and no care for speed. */
 function reference(rules: readonly Rule[] | undefined, request: AccessRequest, now: Date, used: RateReader): Verdict {
-  if (rules === undefined) return { allow: true, rule: undefined, perMinute: undefined };
+  if (rules === undefined && !request.facts.returnsCredentials) {
+    return { allow: true, rule: undefined, perMinute: undefined };
+  }
   const no = (rule: string, code: 'policy-denied' | 'path-ambiguous' = 'policy-denied'): Verdict => {
     return { allow: false, code, rule, reason: '' };
   };
-  for (const rule of rules.filter((each) => each.effect === 'deny')) {
+  for (const rule of (rules ?? []).filter((each) => each.effect === 'deny')) {
     if (!matchesApartFromPaths(rule, request) || !withinTime(rule.time, now)) continue;
+    if (rule.returnsCredentials && !request.facts.returnsCredentials) continue;
     if (rule.paths && request.facts.pathAmbiguity) return no(rule.id, 'path-ambiguous');
     if (matchesPaths(rule, request)) return no(rule.id);
   }
-  for (const rule of rules.filter((each) => each.effect === 'allow')) {
+  for (const rule of (rules ?? []).filter((each) => each.effect === 'allow')) {
     if (!matchesApartFromPaths(rule, request)) continue;
+    if (request.facts.returnsCredentials && !rule.returnsCredentials) continue;
     if (rule.paths && request.facts.pathAmbiguity) return no(rule.id, 'path-ambiguous');
     if (!matchesPaths(rule, request)) continue;
     if (!withinTime(rule.time, now)) return no(rule.id);
@@ -42,7 +46,26 @@ function matchesApartFromPaths(rule: Rule, { service, principal, facts }: Access
     ) &&
     anyOf('name', rule.databases, facts.database, wild) &&
     anyOf('name', rule.applications, facts.application, wild) &&
-    [undefined, facts.replication].includes(rule.replication)
+    [undefined, facts.replication].includes(rule.replication) &&
+    matchesAws(rule, facts.aws)
+  );
+}
+
+/** For each list the values that the request gives for it, `undefined` where it keeps one to itself. */
+function matchesAws({ aws: lists, effect }: Rule, facts: AwsFacts | undefined): boolean {
+  if (lists === undefined) return true;
+  if (facts === undefined) return false;
+  const isS3 = /^s3/.test(facts.service);
+  const matches = (patterns: readonly string[] | undefined, actual: string | undefined, mayKeep: boolean): boolean =>
+    anyOf('name', patterns, actual, wild) || (effect === 'deny' && mayKeep && actual === undefined);
+  const objects = [facts, ...(facts.source ? [facts.source] : [])].map(
+    ({ bucket, key }) => matches(lists.buckets, bucket, isS3) && matches(lists.keys, key, isS3),
+  );
+  return (
+    matches(lists.services, facts.service, false) &&
+    matches(lists.regions, facts.region, true) &&
+    matches(lists.actions, facts.action, true) &&
+    (effect === 'deny' ? objects.includes(true) : !objects.includes(false))
   );
 }
 
@@ -131,6 +154,11 @@ const METHODS = ['GET', 'HEAD', 'POST', 'DELETE'];
 const DATABASES = ['orders', 'orders_eu', 'Orders', 'stock'];
 const APPLICATIONS = ['psql', 'pg_dump', ''];
 const HOSTS = ['api.test', 'a.api.test', 'test', 'xapi.test', '10.0.0.1'];
+const AWS_SERVICES = ['s3', 's3express', 'iam', 'dynamodb'];
+const REGIONS = ['eu-central-1', 'eu-west-1', 'us-east-1'];
+const ACTIONS = ['GetObject', 'PutObject', 'getobject', 'CreateUser'];
+const BUCKETS = ['reports', 'reports-eu', 'payroll'];
+const KEYS = ['a', 'a/b', 'a/b/c.csv', 'A', '', 'a\nb'];
 const PATHS = [
   '/',
   '/a',
@@ -179,9 +207,10 @@ const WINDOWS: readonly TimeWindow[] = [
 
 function drawRule(draws: Draws, index: number): Rule {
   const { chance, one, some } = draws;
+  const effect = chance(0.3) ? 'deny' : 'allow';
   return {
     id: `rule-${index}`,
-    effect: chance(0.3) ? 'deny' : 'allow',
+    effect,
     ...(chance(0.3) && { agents: some([...AGENTS, 're*', '*er']) }),
     ...(chance(0.3) && { services: some([...SERVICES, 'git*', '*-db', 'g*t*b']) }),
     ...(chance(0.3) && { methods: some([...METHODS, '*']) }),
@@ -190,12 +219,41 @@ function drawRule(draws: Draws, index: number): Rule {
     ...(chance(0.2) && { databases: some([...DATABASES, 'orders*', '*_eu', '*']) }),
     ...(chance(0.1) && { applications: some([...APPLICATIONS.filter(Boolean), 'p*', '*']) }),
     ...(chance(0.1) && { replication: chance(0.5) }),
+    ...(chance(0.3) && { aws: drawAws(draws) }),
+    ...(effect === 'allow' && chance(0.3) && { returnsCredentials: chance(0.8) }),
+    ...(effect === 'deny' && chance(0.2) && { returnsCredentials: true }),
     ...(chance(0.3) && { time: one(WINDOWS) }),
     ...(chance(0.3) && { rate: { perMinute: one([1, 30]) } }),
   };
 }
 
-function drawRequest({ chance, one }: Draws): AccessRequest {
+function drawAws({ chance, some }: Draws): AwsSelector {
+  const lists: AwsSelector = {
+    ...(chance(0.4) && { services: some([...AWS_SERVICES, 's3*', '*']) }),
+    ...(chance(0.3) && { regions: some([...REGIONS, 'eu-*']) }),
+    ...(chance(0.4) && { actions: some([...ACTIONS, '*Object', 'Create*']) }),
+    ...(chance(0.4) && { buckets: some([...BUCKETS, 'reports*', '*']) }),
+    ...(chance(0.4) && { keys: some([...KEYS.filter(Boolean), 'a/*', '*.csv', '*/b*']) }),
+  };
+  return Object.keys(lists).length === 0 ? { services: ['s3'] } : lists;
+}
+
+function drawAwsFacts({ chance, one }: Draws): AwsFacts {
+  const drawObject = (): AwsObject => ({
+    ...(chance(0.8) && { bucket: one(BUCKETS) }),
+    ...(chance(0.7) && { key: one(KEYS) }),
+  });
+  return {
+    service: one(AWS_SERVICES),
+    ...(chance(0.9) && { region: one(REGIONS) }),
+    ...(chance(0.8) && { action: one(ACTIONS) }),
+    ...drawObject(),
+    ...(chance(0.2) && { source: drawObject() }),
+  };
+}
+
+function drawRequest(draws: Draws): AccessRequest {
+  const { chance, one } = draws;
   const facts: Facts = {
     ...(chance(0.9) && { method: one(METHODS) }),
     ...(chance(0.9) && { path: one(PATHS) }),
@@ -205,6 +263,8 @@ function drawRequest({ chance, one }: Draws): AccessRequest {
     ...(chance(0.6) && { database: one(DATABASES) }),
     ...(chance(0.6) && { application: one(APPLICATIONS) }),
     ...(chance(0.6) && { replication: chance(0.5) }),
+    ...(chance(0.6) && { aws: drawAwsFacts(draws) }),
+    ...(chance(0.3) && { returnsCredentials: chance(0.5) }),
   };
   return { service: one(SERVICES), connector: 'http', principal: { agent: one(AGENTS), attested: 'listener' }, facts };
 }

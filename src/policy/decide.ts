@@ -1,8 +1,8 @@
 /**
  * How policy decides.
  *
- * **Without rules** (`rules:` is absent) every request is allowed: the sidecar asks only for services bound to the
- * listener. **With rules** (also with an empty list) nothing is allowed unless a rule says so:
+ * **Without rules** (`rules:` is absent) every request is allowed but those whose answer holds a credential: the sidecar
+ * asks only for services bound to the listener. **With rules** (also with an empty list) nothing is allowed unless a rule says so:
  *
  * 1. Deny rules are looked at first, in their order. The first that matches refuses, whatever else is allowed.
  * 2. Then allow rules, in their order. The first whose selectors match decides, also where its answer is no: outside
@@ -22,6 +22,7 @@
  * | `databases`    | name of the database that a login is for; case matters; `*` is any run of characters             |
  * | `applications` | what the program that logs in calls itself, likewise; see below                                  |
  * | `replication`  | `true`: logins that ask for a replication stream; `false`: those that do not                     |
+ * | `aws`          | requests to Amazon Web Services, by the lists in it; see below                                    |
  *
  * **Paths** begin with `/` and are compared segment by segment: `*` is any run of characters within one segment (but a
  * segment of it is not empty), `**` as a whole segment is any number of segments, also none: `/repos/acme/**` matches
@@ -43,6 +44,21 @@
  * every database, whatever its login names: an allow rule on `databases` that must not open them all says
  * `replication: false`.
  *
+ * **`aws`** has lists of names, each with `*` for any run of characters, slashes too; case matters: `services` (signing
+ * names: `s3`, `monitoring`), `regions`, `actions` (`GetObject`), `buckets` and `keys` of objects, decoded. Each list that
+ * is there must match. A request that copies an object names two: an allow rule must match both, a deny rule denies
+ * where it matches either.
+ *
+ * **What an AWS request does not tell** never matches an allow rule, and always a deny rule, which else would be slipped
+ * past by not telling it: an action that cannot be read, the region of a signature for several, and of S3 (signing
+ * names that begin with `s3`) the bucket and the key. So a deny rule on `buckets` denies ListBuckets and access points
+ * of many regions too, and one on `keys` denies listings and DeleteObjects, whose keys are in its body: with `actions`
+ * beside them it denies less. Other services have no buckets, and no such rule denies them.
+ *
+ * **An answer that holds a credential** (`AssumeRole`, `CreateAccessKey`) is given only where an allow rule with
+ * `returnsCredentials: true` matches; the others pass such a request over, and without rules it is refused. Such an allow
+ * rule allows the rest of what it matches as well. A deny rule with it denies those requests alone.
+ *
  * **`time`**: open from `from` (inclusive, default 00:00) to `to` (exclusive, default 24:00) on the wall clock of `zone`
  * (IANA, default UTC). `from` later than `to` runs overnight, and `days` are the days on which the window begins:
  * fri 22:00–06:00 ends on Saturday morning. Times that the clock skips never come, times that it shows twice
@@ -53,24 +69,14 @@
  */
 import { DEFAULT_DENY, refusal } from './compile.ts';
 import type { Allowance, CompiledPolicy, CompiledRule, Refusal, Verdict } from './compile.ts';
-import { unmatchedSelector, type PlainSelector } from './narrow.ts';
-import { numbersOf, segmentsOf, type PathMatcher } from './path-pattern.ts';
+import { findingOf, type Finding } from './finding.ts';
+import { lookFurther, lookWhole, Subject, type Look } from './look.ts';
 import type { RateReader } from './rate.ts';
-import type { AccessRequest, Facts } from './request.ts';
-import type { Rule } from './rules.ts';
+import type { AccessRequest } from './request.ts';
 
 export { checkRules, compilePolicy } from './compile.ts';
 export type { Allowance, CompiledPolicy, Refusal, RuleProblem, Verdict } from './compile.ts';
-
-/** What became of one rule that was looked at. */
-export interface Finding {
-  readonly rule: string;
-  readonly effect: Rule['effect'];
-  /** True for the rule that decided, which is the last one. */
-  readonly decides: boolean;
-  /** A sentence for the operator; may quote the request. */
-  readonly because: string;
-}
+export type { Finding } from './finding.ts';
 
 export interface Explanation {
   readonly verdict: Verdict;
@@ -78,11 +84,12 @@ export interface Explanation {
   readonly findings: readonly Finding[];
 }
 
-/** How a rule looks at a request: the selector that does not match, or what speaks for or against a match. */
-type Look = PlainSelector | LoginSelector | 'paths' | 'matches' | 'closed' | 'ambiguous';
-
 const OPEN: Allowance = Object.freeze({ allow: true, rule: undefined, perMinute: undefined });
 const NO_RULE: Refusal = refusal(DEFAULT_DENY, 'no rule allows this');
+const NO_CREDENTIALS: Refusal = refusal(
+  DEFAULT_DENY,
+  'the answer would hold a credential: only a rule with returnsCredentials allows it',
+);
 
 /** Decides; changes nothing. Whoever acts on an allowance with `perMinute` counts the use. */
 export function evaluate(policy: CompiledPolicy, request: AccessRequest, now: Date, used: RateReader): Verdict {
@@ -107,7 +114,8 @@ function walk(
   used: RateReader,
   findings: Finding[] | undefined,
 ): Verdict {
-  if (policy.open) return OPEN;
+  const returns = request.facts.returnsCredentials === true;
+  if (policy.open) return returns ? NO_CREDENTIALS : OPEN;
   const subject = new Subject(request, now);
   // Who wants to know why hears of every rule, also of those that could not match.
   const { denies, allows } = findings === undefined ? policy.narrowing.rulesFor(request) : policy;
@@ -124,64 +132,7 @@ function walk(
     findings?.push(findingOf(rule, seen, request, verdict));
     if (verdict !== undefined) return verdict;
   }
-  return NO_RULE;
-}
-
-/** A request with what several rules need of it. */
-class Subject {
-  readonly request: AccessRequest;
-  readonly now: Date;
-  #segments: readonly string[] | undefined;
-  #numbers: readonly number[] = [];
-
-  constructor(request: AccessRequest, now: Date) {
-    this.request = request;
-    this.now = now;
-  }
-
-  /** `path` is that of the request. */
-  isMatchedBy(paths: PathMatcher, path: string): boolean {
-    if (this.#segments === undefined) {
-      this.#segments = segmentsOf(path);
-      this.#numbers = numbersOf(this.#segments);
-    }
-    return paths(this.#segments, this.#numbers);
-  }
-}
-
-function lookWhole(rule: CompiledRule, subject: Subject): Look {
-  return unmatchedSelector(rule, subject.request) ?? lookFurther(rule, subject);
-}
-
-/** What is left to see of a rule whose plain selectors match. */
-function lookFurther(rule: CompiledRule, subject: Subject): Look {
-  const unmet = unmatchedLogin(rule, subject.request.facts);
-  if (unmet !== undefined) return unmet;
-  if (rule.paths !== undefined) {
-    const { path, pathAmbiguity } = subject.request.facts;
-    if (pathAmbiguity !== undefined) {
-      return rule.source.effect === 'deny' && !isOpen(rule, subject.now) ? 'closed' : 'ambiguous';
-    }
-    if (path === undefined || !subject.isMatchedBy(rule.paths, path)) return 'paths';
-  }
-  return isOpen(rule, subject.now) ? 'matches' : 'closed';
-}
-
-type LoginSelector = 'databases' | 'applications' | 'replication';
-
-/** Not among the plain ones: their values are any text that a client cares to send, so they are worth no memory. */
-function unmatchedLogin(rule: CompiledRule, facts: Facts): LoginSelector | undefined {
-  const { databases, applications, replication } = rule;
-  if (databases !== undefined && (facts.database === undefined || !databases(facts.database))) return 'databases';
-  if (applications !== undefined && (facts.application === undefined || !applications(facts.application))) {
-    return 'applications';
-  }
-  if (replication !== undefined && facts.replication !== replication) return 'replication';
-  return undefined;
-}
-
-function isOpen({ window }: CompiledRule, now: Date): boolean {
-  return window === undefined || window(now);
+  return returns ? NO_CREDENTIALS : NO_RULE;
 }
 
 /** What an allow rule answers; undefined where its selectors do not match. */
@@ -201,6 +152,8 @@ function answer(rule: CompiledRule, seen: Look, request: AccessRequest, used: Ra
     case 'databases':
     case 'applications':
     case 'replication':
+    case 'aws':
+    case 'returnsCredentials':
       return undefined;
     default:
       return seen satisfies never;
@@ -227,57 +180,4 @@ function ambiguous(rule: CompiledRule, request: AccessRequest): Refusal {
     rule: rule.source.id,
     reason: `the paths of the rule cannot be held against the path: ${why}`,
   };
-}
-
-function findingOf(rule: CompiledRule, seen: Look, request: AccessRequest, verdict: Verdict | undefined): Finding {
-  const { id, effect } = rule.source;
-  return { rule: id, effect, decides: verdict !== undefined, because: because(rule.source, seen, request, verdict) };
-}
-
-function because(rule: Rule, seen: Look, request: AccessRequest, verdict: Verdict | undefined): string {
-  switch (seen) {
-    case 'agents':
-      return unmatched('agent', request.principal.agent, rule.agents);
-    case 'services':
-      return unmatched('service', request.service, rule.services);
-    case 'methods':
-      return unmatched('method', request.facts.method, rule.methods);
-    case 'hosts':
-      return unmatched('host', hostOf(request), rule.hosts);
-    case 'paths':
-      return unmatched('path', request.facts.path, rule.paths);
-    case 'databases':
-      return unmatched('database', request.facts.database, rule.databases);
-    case 'applications':
-      return unmatched('application', request.facts.application, rule.applications);
-    case 'replication':
-      return unmatchedReplication(request.facts.replication);
-    case 'closed':
-      return `it is outside the time window ${windowOf(rule)}`;
-    case 'matches':
-    case 'ambiguous':
-      return verdict === undefined || verdict.allow ? 'all selectors match' : verdict.reason;
-    default:
-      return seen satisfies never;
-  }
-}
-
-function unmatched(what: string, actual: string | undefined, patterns: readonly string[] = []): string {
-  if (actual === undefined) return `the request has no ${what}`;
-  return `${what} "${actual}" matches none of ${patterns.join(', ')}`;
-}
-
-function unmatchedReplication(actual: boolean | undefined): string {
-  if (actual === undefined) return 'the request says nothing of replication';
-  return actual ? 'it asks for a replication stream' : 'it asks for no replication stream';
-}
-
-function hostOf({ facts }: AccessRequest): string | undefined {
-  if (facts.host === undefined || facts.port === undefined) return facts.host;
-  return `${facts.host.includes(':') ? `[${facts.host}]` : facts.host}:${facts.port}`;
-}
-
-function windowOf({ time = {} }: Rule): string {
-  const { from = '00:00', to = '24:00', zone = 'UTC', days } = time;
-  return `${from}–${to} ${zone}${days === undefined ? '' : ` beginning ${days.join(', ')}`}`;
 }

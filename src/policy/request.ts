@@ -4,8 +4,11 @@ export interface Principal {
   readonly tenant?: string;
   readonly run?: string;
   readonly tool?: string;
-  /** How the agent was established: `listener` = whoever can reach the listener bound to this agent. */
-  readonly attested: 'listener';
+  /**
+   * How the agent was established: `listener` = whoever can reach the listener bound to this agent, `key` = the request
+   * is signed with the agent's own key.
+   */
+  readonly attested: 'listener' | 'key';
   readonly attributes?: Readonly<Record<string, string>>;
 }
 
@@ -25,7 +28,28 @@ export interface Facts {
   readonly application?: string;
   /** True where the login asks for a replication stream. */
   readonly replication?: boolean;
+  /** What a request to Amazon Web Services is, or to a store that speaks like it. */
+  readonly aws?: AwsFacts;
+  /** True where the answer holds a credential: only a rule that says so allows it. */
+  readonly returnsCredentials?: boolean;
 }
+
+export interface AwsFacts {
+  /** Signing name: the fourth part of the credential scope (`s3`, `dynamodb`, `execute-api`). */
+  readonly service: string;
+  /** Absent where the signature is for a set of regions. */
+  readonly region?: string;
+  /** Name of the operation (`GetObject`); absent where the request does not tell it. */
+  readonly action?: string;
+  readonly bucket?: string;
+  /** Object key, decoded (UTF-8; bytes that are none as lone surrogates U+DC80 to U+DCFF). */
+  readonly key?: string;
+  /** Object that the request copies from (`x-amz-copy-source`); empty where what it says cannot be read. */
+  readonly source?: AwsObject;
+}
+
+/** An object of a store, as far as a request tells it. */
+export type AwsObject = Pick<AwsFacts, 'bucket' | 'key'>;
 
 export interface AccessRequest {
   readonly service: string;

@@ -17,8 +17,30 @@ export interface Rule {
   readonly applications?: readonly string[];
   /** Logins that ask for a replication stream, or those that do not. */
   readonly replication?: boolean;
+  /** Requests to Amazon Web Services; each list must match where it is written. */
+  readonly aws?: AwsSelector;
+  /**
+   * Of an allow rule: covers requests whose answer holds a credential too, which no other rule allows. Of a deny rule:
+   * narrows it to those, and is never false.
+   */
+  readonly returnsCredentials?: boolean;
   readonly time?: TimeWindow;
   readonly rate?: { readonly perMinute: number };
+}
+
+/**
+ * At least one list of names with `*` for any run of characters, case-sensitive. A request that lacks the fact does not
+ * match an allow rule; what it matches of a deny rule is told in `decide.ts`.
+ */
+export interface AwsSelector {
+  /** Signing names: `s3`, `dynamodb`. */
+  readonly services?: readonly string[];
+  readonly regions?: readonly string[];
+  /** Operations: `GetObject`, `Describe*`. */
+  readonly actions?: readonly string[];
+  readonly buckets?: readonly string[];
+  /** Object keys, decoded; `*` goes over slashes. */
+  readonly keys?: readonly string[];
 }
 
 export type Weekday = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';

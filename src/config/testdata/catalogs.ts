@@ -46,6 +46,26 @@ const basicAuth: CatalogConnector = {
   ],
 };
 
+const router: CatalogConnector = {
+  name: 'router',
+  kind: 'http',
+  routes: true,
+  config: Type.Object({}, { additionalProperties: false }),
+  credentials: [{ name: 'key', required: true, meaning: 'the key', example: 'x' }],
+};
+
+const aws: CatalogConnector = {
+  name: 'aws',
+  kind: 'http',
+  routes: true,
+  config: Type.Object({ region: Type.Optional(text) }, { additionalProperties: false }),
+  credentials: [
+    { name: 'accessKeyId', required: true, meaning: 'the id', example: 'AKIA' },
+    { name: 'secretAccessKey', required: true, meaning: 'the secret', example: 'x' },
+    { name: 'sessionToken', required: false, meaning: 'the token', example: 'x' },
+  ],
+};
+
 const SSL_MODES = ['disable', 'require', 'verify-full'];
 
 const postgres: CatalogConnector = {
@@ -100,7 +120,22 @@ const providers = [
   },
 ];
 
-export const ownCatalog: Catalog = { connectors: [http, basicAuth, postgres], providers };
+const sts = {
+  name: 'aws-sts',
+  fields: ['accessKeyId', 'secretAccessKey', 'sessionToken'],
+  config: Type.Object(
+    { region: Type.Optional(text), sessionName: Type.Optional(text) },
+    { additionalProperties: false },
+  ),
+};
+
+/** What the examples name. */
+export const examplesCatalog: Catalog = {
+  connectors: [http, basicAuth, postgres, router, aws],
+  providers: [...providers, sts],
+};
+
+export const ownCatalog: Catalog = { connectors: [http, basicAuth, postgres, router], providers };
 
 export const wholeCatalog: Catalog = {
   connectors: [
