@@ -1,7 +1,8 @@
 /** The catalog: what this build ships. One line per connector. */
 import type { Connector } from 'secretless-sidecar/connector';
+import { aws } from './aws/index.ts';
 import { basicAuth } from './basic-auth/index.ts';
 import { http } from './http/index.ts';
 import { postgres } from './postgres/index.ts';
 
-export const connectors: readonly Connector[] = [http, basicAuth, postgres];
+export const connectors: readonly Connector[] = [http, basicAuth, postgres, aws];

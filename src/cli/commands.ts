@@ -8,6 +8,7 @@ export const COMMANDS: ReadonlyMap<string, LoadCommand> = new Map<string, LoadCo
   ['start', () => import('./start.ts')],
   ['check', () => import('./check.ts')],
   ['explain', () => import('./explain.ts')],
+  ['env', () => import('./env.ts')],
   ['status', () => import('./status.ts')],
   ['stop', () => import('./stop.ts')],
   ['wait-ready', () => import('./wait-ready.ts')],

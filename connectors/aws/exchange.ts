@@ -1,0 +1,103 @@
+import type {
+  AuthenticateContext,
+  Authenticated,
+  Begun,
+  BodyNeed,
+  Credentials,
+  Facts,
+  Origin,
+  RequestHead,
+  ResponseHead,
+  Review,
+  ReviewContext,
+  SidecarError,
+} from 'secretless-sidecar/connector';
+import type { Callers } from './callers.ts';
+import { refuseInDialect } from './dialect/refuse.ts';
+import { rechunk } from './payload/rechunk.ts';
+import type { Reading } from './reading.ts';
+import { type Learnt, review } from './review.ts';
+import { SignatureChain } from './sign/chain.ts';
+import { pathRuleOf } from './sign/path.ts';
+import type { Signers } from './signers.ts';
+import { signReading } from './signing.ts';
+import type { CredentialName } from './signing-credentials.ts';
+
+/** What a service keeps for all its exchanges. */
+export interface Kept extends Learnt {
+  readonly callers: Callers;
+  readonly signers: Signers;
+  /** Bytes of a body that is hashed before it is sent. */
+  readonly digest: { readonly memory: number; readonly disk: number };
+}
+
+/** A form that policy must read first; the longest that AWS takes are templates and messages of 256 KiB, encoded. */
+const FORM_BYTES_MAX = 1024 * 1024;
+
+/** One request that is signed anew. */
+export class AwsExchange implements Begun<CredentialName> {
+  readonly credentialed = true;
+  readonly origin: Origin;
+  readonly head: RequestHead;
+  declare readonly agent?: string;
+  readonly #kept: Kept;
+  readonly #reading: Reading;
+
+  constructor(kept: Kept, reading: Reading) {
+    this.#kept = kept;
+    this.#reading = reading;
+    this.origin = reading.origin;
+    this.head = reading.head;
+    const agent = reading.caller?.agent;
+    if (agent !== undefined) this.agent = agent;
+  }
+
+  facts(_: RequestHead, form?: Uint8Array): Partial<Facts> {
+    return this.#reading.facts(form);
+  }
+
+  readsPathLiterally(): boolean {
+    return pathRuleOf(this.#reading.service) === 's3';
+  }
+
+  body(): BodyNeed {
+    const { plan, prove, wantsForm } = this.#reading;
+    if (wantsForm) return { digest: { memory: FORM_BYTES_MAX, disk: 0 }, first: true };
+    return plan.kind === 'hash' || prove !== undefined ? { digest: this.#kept.digest } : 'stream';
+  }
+
+  prove(sha256: string): void {
+    this.#reading.prove?.(sha256);
+  }
+
+  authenticate(
+    head: RequestHead,
+    credentials: Credentials<CredentialName>,
+    context: AuthenticateContext,
+  ): Authenticated {
+    const { plan, origin } = this.#reading;
+    const time = this.#kept.clocks.at(origin.host, context.now);
+    const signed = signReading(this.#kept.signers, this.#reading, head, credentials, context, time);
+    if (plan.kind !== 'chunks') return { head: signed.head };
+    const upstream = plan.writes.startsWith('STREAMING-AWS4-HMAC-') ? signed.openChain() : undefined;
+    return { head: signed.head, body: rechunk(plan, { downstream: this.#downstreamChain(), upstream }) };
+  }
+
+  review(response: ResponseHead, beginning: Uint8Array, context: ReviewContext): Review {
+    return review(this.#kept, response, beginning, context, this.#reading.aim);
+  }
+
+  refuse(error: SidecarError, head: RequestHead, id: string): ResponseHead & { readonly body: Uint8Array } {
+    return refuseInDialect(error, head, this.#reading.service, id);
+  }
+
+  /** Verifies chunks with the key of the caller; there is none where anybody may sign. */
+  #downstreamChain(): SignatureChain | undefined {
+    const { plan, caller, authentication } = this.#reading;
+    if (plan.kind !== 'chunks' || plan.signatures !== 'hmac' || caller === undefined || authentication === undefined) {
+      return undefined;
+    }
+    const key = this.#kept.callers.key(caller, authentication.scope);
+    return new SignatureChain(key, authentication.amzDate, authentication.signature);
+  }
+}

@@ -1,0 +1,33 @@
+import type { SigningKey } from './key.ts';
+
+/**
+ * Signatures that each cover the one before, from the signature of the request on (S3 API Reference, "Signature
+ * Calculations for the Authorization Header: Transferring Payload in Multiple Chunks"). It lasts as long as a body, so
+ * it has a key of its own, which `close` overwrites.
+ */
+export class SignatureChain {
+  readonly #key: SigningKey;
+  readonly #amzDate: string;
+  #previous: string;
+
+  /** `seed`: hex signature of the request. */
+  constructor(key: SigningKey, amzDate: string, seed: string) {
+    this.#key = key.copy();
+    this.#amzDate = amzDate;
+    this.#previous = seed;
+  }
+
+  /**
+   * Signs the next link and returns its lower-case hex. `hashes` are lower-case hex SHA-256; `amzDate` where a link has
+   * a time of its own.
+   */
+  extend(kind: 'PAYLOAD' | 'TRAILER', hashes: string, amzDate = this.#amzDate): string {
+    const text = `AWS4-HMAC-SHA256-${kind}\n${amzDate}\n${this.#key.scopeText}\n${this.#previous}\n${hashes}`;
+    this.#previous = this.#key.signHex(text);
+    return this.#previous;
+  }
+
+  close(): void {
+    this.#key.wipe();
+  }
+}

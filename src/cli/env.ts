@@ -1,0 +1,75 @@
+import type { Config, ServiceConfig } from '../config/config.ts';
+import type { AgentEnvironment, HttpConnector } from '../connector/connector.ts';
+import { connectors, loadOrRefuse } from '../main.ts';
+import { defineCommand, JSON_OPTION, UsageError } from './command.ts';
+import { configFile, FILE_OPTION } from './config-file.ts';
+import { EXIT } from './exit.ts';
+
+type Answer = Exclude<AgentEnvironment, { problem: string }>;
+
+export const command = defineCommand({
+  name: 'env',
+  summary:
+    'print the environment that leads an agent’s programs to a service; nothing in it is a secret of an upstream',
+  usage: '[-f file] [--agent name] [--region name] [--json] <service or connector>',
+  positionals: 1,
+  options: {
+    file: FILE_OPTION,
+    agent: { type: 'string', value: 'name', meaning: 'whose environment; default: whoever the listener belongs to' },
+    region: { type: 'string', value: 'name', meaning: 'region to work in, where the service has none' },
+    json: JSON_OPTION,
+  },
+  async run({ values, positionals }, io) {
+    const [word] = positionals;
+    if (word === undefined) throw new UsageError('name the service, or its connector: secretless env aws');
+    const config = loadOrRefuse(configFile(values.file, io.env), io.env, () => undefined);
+    const { service, connector } = serviceOf(config, word);
+    const answer = connector.environment!(service.config, {
+      url: urlOf(service),
+      agent: values.agent ?? service.agent,
+      target: service.target !== undefined,
+      ...(values.region === undefined ? {} : { region: values.region }),
+    });
+    if ('problem' in answer) throw new UsageError(answer.problem);
+    io.stdout.write(values.json === true ? `${JSON.stringify(jsonOf(answer))}\n` : shellText(answer));
+    return EXIT.ok;
+  },
+});
+
+function serviceOf({ services }: Config, word: string): { service: ServiceConfig; connector: HttpConnector } {
+  const named = services.filter(({ name }) => name === word);
+  const found = named.length > 0 ? named : services.filter(({ connector }) => connector === word);
+  const [service, ...more] = found;
+  if (service === undefined) throw new UsageError(`no service and no connector of a service is called ${word}`);
+  if (more.length > 0) {
+    throw new UsageError(`several services have this connector: name ${found.map(({ name }) => name).join(' or ')}`);
+  }
+  const connector = connectors.find(({ name }) => name === service.connector);
+  if (connector?.kind !== 'http' || connector.environment === undefined) {
+    throw new UsageError(`programs need nothing but the address of a service with connector ${service.connector}`);
+  }
+  return { service, connector };
+}
+
+function urlOf({ listenOn, name }: ServiceConfig): string {
+  for (const address of listenOn) {
+    if (address.kind !== 'tcp') continue;
+    const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+    return `http://${EVERYWHERE.has(address.host) ? '127.0.0.1' : host}:${address.port}`;
+  }
+  throw new UsageError(`the service ${name} listens on no TCP address, which such programs need`);
+}
+
+/** Addresses to listen on that nobody connects to. */
+const EVERYWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+/** `null`: not to be set. */
+function jsonOf({ set, unset }: Answer): Record<string, string | null> {
+  return { ...set, ...Object.fromEntries(unset.map((name) => [name, null])) };
+}
+
+/** For `eval "$(secretless env aws)"` (POSIX Shell Command Language, section 2.2.2). */
+function shellText({ set, unset }: Answer): string {
+  const lines = Object.entries(set).map(([name, value]) => `export ${name}='${value.replaceAll("'", "'\\''")}'\n`);
+  return `${lines.join('')}unset ${unset.join(' ')}\n`;
+}
