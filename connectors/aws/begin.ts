@@ -8,7 +8,7 @@ import { needsForm } from './facts/index.ts';
 import { factsOf } from './facts-of.ts';
 import { Passing } from './passing.ts';
 import { planPayload, announcesBody, type PayloadPlan } from './payload/plan.ts';
-import { placeSigned, placeUnsigned, type Placed } from './placing.ts';
+import { asSent, placeSigned, placeUnsigned, type Placed } from './placing.ts';
 import { readable } from './readable.ts';
 import type { Reading } from './reading.ts';
 import { type Authentication, readAuthentication, type V4Authentication } from './sign/authentication.ts';
@@ -120,17 +120,21 @@ interface Found extends Proof {
 }
 
 function exchange(kept: Kept, config: Config, placed: Placed, found: Found): AwsExchange {
-  const { head, service } = placed;
+  const { service } = placed;
+  const head = asSent(placed.head, service);
+  refuseDisguised(head);
   const plan: PayloadPlan = readable(() => planPayload(head, found.announced, service, config));
+  // What is read of a body with a framing of its own is the framing.
+  const framed = found.announced?.startsWith('STREAMING-') === true;
   const reading: Reading = {
     origin: placed.origin,
-    head,
+    head: { ...head, target: placed.basePath + head.target },
     service,
     region: placed.region,
     regionSet: placed.region === undefined ? regionSetOf(head) : undefined,
     plan: found.prove === undefined || plan.kind === 'chunks' ? plan : { kind: 'hash' },
-    facts: (form) => factsOf(head, placed, form),
-    wantsForm: needsForm(head, service),
+    facts: (form) => factsOf(head, placed, framed ? undefined : form),
+    wantsForm: !framed && needsForm(head, service),
     caller: found.caller,
     authentication: found.authentication,
     dropsParameters: found.dropsParameters ?? V4_QUERY_NAMES,
@@ -138,6 +142,20 @@ function exchange(kept: Kept, config: Config, placed: Placed, found: Found): Aws
     aim: placed.aim,
   };
   return new AwsExchange(kept, reading);
+}
+
+/** Fields that name a second object: S3 reads those of a signed URL from its query too. */
+const SOURCES: ReadonlySet<string> = new Set(['x-amz-copy-source', 'x-amz-rename-source']);
+
+/** What some servers take for a field of AWS that policy has not seen, and no client sends. Errors: `signature-malformed`. */
+function refuseDisguised({ headers, target }: RequestHead): void {
+  const isFolded = (name: string, at: number): boolean =>
+    at % 2 === 0 && name.includes('_') && name.toLowerCase().replaceAll('_', '-').startsWith('x-amz-');
+  if (headers.some(isFolded))
+    throw new SidecarError('signature-malformed', { detail: 'a field of AWS is spelled with an underscore' });
+  const parameters = readable(() => parseQuery(splitTarget(target).query));
+  if (parameters.some(([name]) => SOURCES.has(name.toLowerCase().replaceAll('_', '-'))))
+    throw new SidecarError('signature-malformed', { detail: 'the object to copy from stands in the query' });
 }
 
 const REGION_SET = /^[a-z0-9*-]{1,32}(?:,[a-z0-9*-]{1,32}){0,15}$/;

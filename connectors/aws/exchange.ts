@@ -40,6 +40,8 @@ export class AwsExchange implements Begun<CredentialName> {
   readonly origin: Origin;
   readonly head: RequestHead;
   declare readonly agent?: string;
+  /** Absent where the head alone proves who asks. */
+  declare readonly prove?: (sha256: string) => void;
   readonly #kept: Kept;
   readonly #reading: Reading;
 
@@ -50,6 +52,7 @@ export class AwsExchange implements Begun<CredentialName> {
     this.head = reading.head;
     const agent = reading.caller?.agent;
     if (agent !== undefined) this.agent = agent;
+    if (reading.prove !== undefined) this.prove = reading.prove;
   }
 
   facts(_: RequestHead, form?: Uint8Array): Partial<Facts> {
@@ -64,10 +67,6 @@ export class AwsExchange implements Begun<CredentialName> {
     const { plan, prove, wantsForm } = this.#reading;
     if (wantsForm) return { digest: { memory: FORM_BYTES_MAX, disk: 0 }, first: true };
     return plan.kind === 'hash' || prove !== undefined ? { digest: this.#kept.digest } : 'stream';
-  }
-
-  prove(sha256: string): void {
-    this.#reading.prove?.(sha256);
   }
 
   authenticate(

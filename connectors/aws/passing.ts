@@ -1,7 +1,7 @@
 import type { Authenticated, Begun, Facts, Origin, RequestHead } from 'secretless-sidecar/connector';
 import { SidecarError } from 'secretless-sidecar/connector';
 import { factsOf } from './facts-of.ts';
-import type { Placed } from './placing.ts';
+import { asSent, type Placed } from './placing.ts';
 import type { CredentialName } from './signing-credentials.ts';
 
 /** A request that goes on as it came, without a credential of ours: policy and ledger see it all the same. */
@@ -13,8 +13,8 @@ export class Passing implements Begun<CredentialName> {
 
   constructor(placed: Placed) {
     this.origin = placed.origin;
-    this.head = placed.head;
-    this.#facts = factsOf(placed.head, placed);
+    this.head = { ...placed.head, target: placed.basePath + placed.head.target };
+    this.#facts = factsOf(asSent(placed.head, placed.service), placed);
   }
 
   facts(): Partial<Facts> {

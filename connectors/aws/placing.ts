@@ -8,13 +8,17 @@ import { endpointOfPrefix } from './endpoint/services.ts';
 import type { BucketRegions } from './learnt/bucket-regions.ts';
 import { readable } from './readable.ts';
 import type { Aim } from './review.ts';
+import { canonicalPath, pathRuleOf } from './sign/path.ts';
 import { percentDecode } from './sign/percent.ts';
+import { splitTarget } from './sign/query.ts';
 
 /** Where a request goes, and what it is signed for there. */
 export interface Placed {
   readonly origin: Origin;
-  /** Fields as they came; the target that goes upstream. */
+  /** Fields as they came; what goes upstream behind `basePath`. */
   readonly head: RequestHead;
+  /** What of the configured target stands before every path. */
+  readonly basePath: string;
   /** Signing name; empty where nobody knows it and nothing is signed. */
   readonly service: string;
   /** Absent for a set of regions. */
@@ -78,12 +82,24 @@ function placeByScope(config: Config, regions: BucketRegions | undefined, arriva
   return {
     origin: endpoint.origin,
     head: endpoint.target === undefined ? head : { ...head, target: endpoint.target },
+    basePath: '',
     service: endpoint.service,
     region: endpoint.region,
     host: fromHost(endpoint.origin),
     aim: bucket === undefined ? undefined : { bucket, region: endpoint.region },
     ...movedBucket(endpoint, target),
   };
+}
+
+/**
+ * The head whose target is the one to read facts from: as the signer writes it. For S3 that is decoded and encoded once,
+ * so that `/a%2Fb` goes out as key `b` of bucket `a`. Errors: `signature-malformed`.
+ */
+export function asSent(head: RequestHead, service: string): RequestHead {
+  if (pathRuleOf(service) !== 's3') return head;
+  const { path, query } = splitTarget(head.target);
+  const sent = readable(() => canonicalPath(path, 's3'));
+  return sent === path ? head : { ...head, target: query === '' ? sent : `${sent}?${query}` };
 }
 
 function movedBucket(endpoint: Endpoint, target: string): { readonly bucket?: string } {
@@ -106,7 +122,8 @@ function at(
   const secured: Origin = { ...named, scheme: 'https', port: named.port === 80 ? 443 : named.port };
   return {
     origin: bound || named.scheme === 'https' ? named : secured,
-    head: basePath === '' ? head : { ...head, target: basePath + head.target },
+    head,
+    basePath,
     service,
     region,
     host,

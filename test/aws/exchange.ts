@@ -184,7 +184,18 @@ async function write(response: ServerResponse, answer: Answer, headOnly: boolean
   if (headOnly || answer.zeros === undefined) return void response.end(headOnly ? undefined : answer.body);
   for (let left = answer.zeros; left > 0 && !response.destroyed; left -= ZEROS.length) {
     const room = response.write(ZEROS.subarray(0, Math.min(left, ZEROS.length)));
-    if (!room) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+    if (!room) await drained(response);
   }
   response.end();
+}
+
+/** Resolves when the response takes more, or nothing any more. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done).off('close', done);
+      resolve();
+    };
+    response.on('drain', done).on('close', done);
+  });
 }
