@@ -1,3 +1,4 @@
+import { runAwsBench } from './aws.ts';
 import { runHttpBench } from './http.ts';
 import { runPostgresBench } from './postgres.ts';
 
@@ -5,6 +6,7 @@ import { runPostgresBench } from './postgres.ts';
 const BENCHES: ReadonlyMap<string, (words: readonly string[]) => Promise<number>> = new Map([
   ['http', runHttpBench],
   ['postgres', runPostgresBench],
+  ['aws', runAwsBench],
 ]);
 
 const [name = 'http', ...words] = process.argv.slice(2);

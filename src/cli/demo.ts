@@ -12,6 +12,8 @@ import { ControlClient } from '../sidecar/control-client.ts';
 import { controlSocketPath, ledgerPath, type SidecarStatus } from '../sidecar/state.ts';
 import { defineCommand, type Io } from './command.ts';
 import type { Outcome, Report } from './demo/agent.ts';
+import type { AwsKey } from './demo/aws-signature.ts';
+import { openAwsUpstream, type AwsUpstream } from './demo/aws-upstream.ts';
 import { openDatabase, type DemoDatabase } from './demo/database.ts';
 import { freePorts } from './demo/ports.ts';
 import { deedOf, demoRows, isRight, type Row } from './demo/rows.ts';
@@ -27,21 +29,27 @@ export const command = defineCommand({
   async run(args, io) {
     const folder = await mkdtemp(join(tmpdir(), 'secretless-'));
     const credentials = makeCredentials();
+    const awsKey = makeAwsKey();
     const upstream = await openUpstream(credentials);
+    const aws = await openAwsUpstream(awsKey);
     const opened = await openDatabase(folder);
     const database = 'missing' in opened ? undefined : opened;
-    const env = await sidecarEnvironment(folder, credentials, { upstream: upstream.port, database }, io.env);
+    const upstreams = { upstream, aws, database };
+    const env = await sidecarEnvironment(folder, { ...credentials, awsKey }, upstreams, io.env);
     const sidecar = spawnSelf(['start', '-f', demoFile()], env);
     try {
       const status = await readyStatus(sidecar, env);
-      const rows = demoRows(status, upstream.port, database !== undefined);
-      const right = await show(rows, { upstream, database }, env, io);
+      const s3Client = isInstalled('@aws-sdk/client-s3');
+      const rows = demoRows(status, upstream.port, { database: database !== undefined, s3Client });
+      const right = await show(rows, upstreams, env, io);
+      if (!s3Client) io.stdout.write('without the row of S3: the npm package @aws-sdk/client-s3 is not installed\n');
       if ('missing' in opened) io.stdout.write(`without the rows of PostgreSQL: ${opened.missing}\n`);
       if (args.values.keep === true) await keep(status, upstream.port, env, io);
       return right ? EXIT.ok : EXIT.internal;
     } finally {
       await end(sidecar);
       upstream.close();
+      aws.close();
       await database?.close();
       await rm(folder, { recursive: true, force: true });
     }
@@ -53,17 +61,39 @@ function makeCredentials(): DemoCredentials {
   return { token: make(), password: make(), key: make(), consumerSecret: make(), accessSecret: make() };
 }
 
+/** Of the form that AWS gives out. */
+function makeAwsKey(): AwsKey {
+  const [id, secret] = [randomBytes(8).toString('hex').toUpperCase(), randomBytes(30).toString('base64')];
+  return { accessKeyId: `AKIA${id}`, secretAccessKey: secret };
+}
+
+/** Whether a package is there that only development needs. */
+function isInstalled(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+interface Upstreams {
+  readonly upstream: DemoUpstream;
+  readonly aws: AwsUpstream;
+  readonly database: DemoDatabase | undefined;
+}
+
 /** Only the sidecar gets these; what they point at is in a folder that only this user can enter. */
 async function sidecarEnvironment(
   folder: string,
-  { token, password, key, consumerSecret, accessSecret }: DemoCredentials,
-  { upstream, database }: { readonly upstream: number; readonly database: DemoDatabase | undefined },
+  { token, password, key, consumerSecret, accessSecret, awsKey }: DemoCredentials & { readonly awsKey: AwsKey },
+  { upstream, aws, database }: Upstreams,
   env: NodeJS.ProcessEnv,
 ): Promise<NodeJS.ProcessEnv> {
   const [passwordFile, keyFile] = [join(folder, 'password'), join(folder, 'key')];
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
   await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
-  const [header, basic, oauth, orders] = await freePorts(4);
+  const [header, basic, oauth, orders, awsPort] = await freePorts(5);
   return {
     PATH: env['PATH'],
     SECRETLESS_HOME: folder,
@@ -71,13 +101,17 @@ async function sidecarEnvironment(
     DEMO_BASIC_PORT: String(basic),
     DEMO_OAUTH_PORT: String(oauth),
     DEMO_ORDERS_PORT: String(orders),
-    DEMO_UPSTREAM_PORT: String(upstream),
+    DEMO_AWS_PORT: String(awsPort),
+    DEMO_UPSTREAM_PORT: String(upstream.port),
+    DEMO_AWS_UPSTREAM_PORT: String(aws.port),
     DEMO_DATABASE_PORT: String(database?.port ?? 1),
     DEMO_DATABASE_CA: database?.caFile ?? '/',
     DEMO_DATABASE_PASSWORD: database?.password ?? 'none',
     DEMO_SOCKET: join(folder, 'query.sock'),
     DEMO_PASSWORD_FILE: passwordFile,
     DEMO_KEY_FILE: keyFile,
+    DEMO_AWS_ACCESS_KEY_ID: awsKey.accessKeyId,
+    DEMO_AWS_SECRET_ACCESS_KEY: awsKey.secretAccessKey,
     DEMO_TOKEN: token,
     DEMO_CONSUMER_SECRET: consumerSecret,
     DEMO_ACCESS_SECRET: accessSecret,
@@ -131,7 +165,7 @@ async function runAgent(rows: readonly Row[]): Promise<Report> {
 /** Prints the table; true where every row is right. */
 async function show(
   rows: readonly Row[],
-  { upstream, database }: { readonly upstream: DemoUpstream; readonly database: DemoDatabase | undefined },
+  { upstream, aws, database }: Upstreams,
   env: NodeJS.ProcessEnv,
   io: Io,
 ): Promise<boolean> {
@@ -141,7 +175,8 @@ async function show(
   const cells = rows.map((row, at) => {
     const outcome = outcomes[at]!;
     const isDatabase = 'postgres' in row.errand;
-    const seen = isDatabase ? seenBy(outcome) : upstream.seen.find(({ row: label }) => label === String(at));
+    const seenAt = 'aws' in row.errand ? aws.seen : upstream.seen;
+    const seen = isDatabase ? seenBy(outcome) : seenAt.find(({ row: label }) => label === String(at));
     const right = isRight(row, outcome, seen);
     allRight &&= right;
     return [
@@ -149,7 +184,7 @@ async function show(
       `${deedOf(row)}, ${row.sent}`,
       seen?.credential ?? '(nothing arrived)',
       String(outcome.status),
-      added(row, outcome, isDatabase ? database!.directMs : direct),
+      added(row, outcome, isDatabase ? database!.directMs : 'aws' in row.errand ? aws.directMs : direct),
       right ? 'right' : 'WRONG',
     ];
   });
@@ -162,7 +197,7 @@ async function show(
   return allRight && ok;
 }
 
-/** Median through the sidecar less the median of the direct call that is refused. */
+/** Median through the sidecar less the median of a direct call: for HTTP one that is refused, elsewhere one with the real credential. */
 function added({ service }: Row, { ms }: Outcome, direct: number): string {
   return ms === 0 || service === '(direct)' ? '-' : `${Math.max(0, ms - direct).toFixed(2)} ms`;
 }
@@ -189,6 +224,7 @@ async function keep(status: SidecarStatus, port: number, env: NodeJS.ProcessEnv,
       `  curl -i ${at('header')}/v1/items`,
       `  curl -i -X DELETE ${at('header')}/v1/items/1     # a rule denies it`,
       `  curl -i --unix-socket ${at('query').replace('unix://', '')} http://localhost/tiles`,
+      `  curl -i --aws-sigv4 aws:amz:eu-central-1:s3 -u SECRETLESSSIDECAR:secretless-sidecar-has-the-real-key ${at('aws')}/agent/notes/first.txt`,
       `  psql ${at('orders').replace('http:', 'postgres:')}/postgres -c 'select system_user'`,
       `  http_proxy=${at('oauth')} curl -i http://127.0.0.1:${port}/v1/statuses`,
       `  SECRETLESS_HOME=${home} npm run -s secretless -- status`,

@@ -1,4 +1,5 @@
 import { request as open, type IncomingMessage, type RequestOptions } from 'node:http';
+import { callAws, type AwsErrand } from './aws-agent.ts';
 import { queryOnce, type DatabaseErrand } from './database-agent.ts';
 
 /**
@@ -6,7 +7,7 @@ import { queryOnce, type DatabaseErrand } from './database-agent.ts';
  * Reads its errands as JSON from the command line and prints what became of them as JSON.
  */
 
-export type Errand = HttpErrand | DatabaseErrand;
+export type Errand = HttpErrand | DatabaseErrand | AwsErrand;
 
 export interface HttpErrand {
   readonly row: string;
@@ -46,6 +47,7 @@ async function run(errands: readonly Errand[]): Promise<Report> {
 
 function act(errand: Errand): Promise<Outcome> {
   if ('postgres' in errand) return queryOnce(errand);
+  if ('aws' in errand) return callAws(errand);
   return errand.websocket === true ? echo(errand) : fetchOnce(errand);
 }
 

@@ -1,5 +1,6 @@
 import type { SidecarStatus } from '../../sidecar/state.ts';
 import type { Errand, HttpErrand, Outcome } from './agent.ts';
+import { NOTE, type AwsErrand } from './aws-agent.ts';
 import type { Seen } from './upstream.ts';
 
 /** One line of the demo's table: what the agent does and what must come of it. */
@@ -15,10 +16,15 @@ export interface Row {
 }
 
 /** The rows, for the addresses that the sidecar listens on. Later connectors add theirs here. */
-export function demoRows(status: SidecarStatus, upstreamPort: number, hasDatabase: boolean): Row[] {
+export function demoRows(
+  status: SidecarStatus,
+  upstreamPort: number,
+  has: { readonly database: boolean; readonly s3Client: boolean },
+): Row[] {
   const errands = errandsFor(status, upstreamPort);
   const rows = [...lentRows(errands), ...streamedRows(errands), ...refusedRows(errands)];
-  if (hasDatabase) rows.push(...databaseRows(errands));
+  rows.push(...awsRows(errands).filter(({ errand }) => has.s3Client || errand.aws.call === 'PutItem'));
+  if (has.database) rows.push(...databaseRows(errands));
   return rows.map((row, at) => ({ ...row, errand: { ...row.errand, row: String(at) } }));
 }
 
@@ -27,6 +33,7 @@ interface Errands {
   readonly errand: (service: string, method: string, target: string, headers?: Record<string, string>) => HttpErrand;
   /** Through the forward proxy. */
   readonly proxied: HttpErrand;
+  readonly awsEndpoint: string;
   readonly databasePort: number;
 }
 
@@ -45,7 +52,8 @@ function errandsFor(status: SidecarStatus, upstreamPort: number): Errands {
     headers,
   });
   const proxied = { ...errand('oauth', 'GET', `http://${upstream}/v1/statuses?count=2`), host: upstream };
-  return { upstream, errand, proxied, databasePort: Number(listener('orders').split(':').at(-1)) };
+  const databasePort = Number(listener('orders').split(':').at(-1));
+  return { upstream, errand, proxied, awsEndpoint: listener('aws'), databasePort };
 }
 
 /** Each way to lend a credential, beside a call that goes without. */
@@ -129,6 +137,27 @@ function refusedRows({ errand, proxied }: Errands): Row[] {
   ];
 }
 
+/** Requests that the agent signs with a key that opens nothing, and the sidecar signs anew. */
+function awsRows({ awsEndpoint: endpoint }: Errands): (Row & { readonly errand: AwsErrand })[] {
+  return [
+    {
+      service: 'aws',
+      errand: { row: '', aws: { endpoint, call: 'PutObject, GetObject' } },
+      sent: 'AWS SDK, a made-up key',
+      status: 200,
+      saw: /^SigV4 of the real key \(s3\)$/,
+      check: ({ body }) => body === NOTE,
+    },
+    {
+      service: 'aws',
+      errand: { row: '', aws: { endpoint, call: 'PutItem' } },
+      sent: 'DynamoDB by hand, a made-up key',
+      status: 200,
+      saw: /^SigV4 of the real key \(dynamodb\)$/,
+    },
+  ];
+}
+
 /** A login over a wire protocol, which ends with a byte stream. */
 function databaseRows({ databasePort }: Errands): Row[] {
   return [
@@ -152,6 +181,7 @@ function databaseRows({ databasePort }: Errands): Row[] {
 
 /** What the row did, in words. */
 export function deedOf({ errand }: Row): string {
+  if ('aws' in errand) return errand.aws.call;
   if ('postgres' in errand) return `psql :${errand.postgres.port}/${errand.postgres.database}`;
   return `${errand.method} ${errand.target.replace(/^http:\/\/[^/]*/, '')}`;
 }
