@@ -4,6 +4,7 @@ import { splitBucket } from './endpoint/express.ts';
 import { fromHost, isAwsHost, scopeAt } from './endpoint/from-host.ts';
 import { type Endpoint, fromScope, type ScopePlace, splitPrefix } from './endpoint/from-scope.ts';
 import type { HostFacts } from './endpoint/host-facts.ts';
+import { partitionOf } from './endpoint/partitions.ts';
 import { endpointOfPrefix } from './endpoint/services.ts';
 import type { BucketRegions } from './learnt/bucket-regions.ts';
 import { readable } from './readable.ts';
@@ -77,7 +78,7 @@ function placeByScope(config: Config, regions: BucketRegions | undefined, arriva
   const head = { ...arrival.head, target };
   const asked = { service: scope.service, region: scope.region ?? config.region };
   const bucket = scope.service === 's3' && prefix !== 's3-control' ? bucketOf(target) : undefined;
-  const learnt = bucket === undefined ? undefined : regions?.of(bucket);
+  const learnt = bucket === undefined ? undefined : learntRegion(regions, bucket, asked.region);
   const endpoint = fromScope(learnt === undefined ? asked : { ...asked, region: learnt }, head, prefix);
   return {
     origin: endpoint.origin,
@@ -89,6 +90,13 @@ function placeByScope(config: Config, regions: BucketRegions | undefined, arriva
     aim: bucket === undefined ? undefined : { bucket, region: endpoint.region },
     ...movedBucket(endpoint, target),
   };
+}
+
+/** Names of buckets are taken once in each partition. */
+function learntRegion(regions: BucketRegions | undefined, bucket: string, asked: string | undefined) {
+  const learnt = regions?.of(bucket);
+  if (learnt === undefined || asked === undefined) return undefined;
+  return partitionOf(learnt)?.id === partitionOf(asked)?.id ? learnt : undefined;
 }
 
 /**

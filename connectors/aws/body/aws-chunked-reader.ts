@@ -19,6 +19,14 @@ export interface ReadOptions {
   readonly chain?: SignatureChain;
 }
 
+/** One chunk of a body, by where it stands in the payload. */
+export interface ReadChunk {
+  readonly start: number;
+  readonly bytes: number;
+  /** Lower-case hex, once all of it was read; only where signatures are verified. */
+  readonly sha256: string | undefined;
+}
+
 type State = 'size' | 'payload' | 'payload-end' | 'trailers' | 'done';
 
 const SIZE_LINE = {
@@ -45,6 +53,7 @@ export class AwsChunkedReader {
   #decoded = 0;
   #hash: Hash | undefined;
   #signature = '';
+  #chunk: { start: number; bytes: number; sha256: string | undefined } | undefined;
   /** Bytes of the CRLF after the current chunk that were seen. */
   #ending = 0;
 
@@ -57,6 +66,11 @@ export class AwsChunkedReader {
   /** Flat list of the trailer fields, lower-case names; complete once `end` has returned. */
   get trailers(): readonly string[] {
     return this.#trailers.fields;
+  }
+
+  /** The chunk that what was handed out last belongs to. */
+  get chunk(): ReadChunk | undefined {
+    return this.#chunk;
   }
 
   /** Yields the payload in `bytes`. Errors: `BodyProblem`, after which the reader is of no use. */
@@ -116,6 +130,7 @@ export class AwsChunkedReader {
       throw new BodyProblem('length-mismatch', 'the body is longer than its decoded length');
     if (size > 0) {
       this.#left = size;
+      this.#chunk = { start: this.#decoded, bytes: size, sha256: undefined };
       this.#hash = chain === undefined ? undefined : createHash('sha256');
       this.#state = 'payload';
       return;
@@ -133,7 +148,10 @@ export class AwsChunkedReader {
     this.#decoded += slice.length;
     if (this.#left > 0) return;
     this.#state = 'payload-end';
-    if (this.#hash !== undefined) this.#verify(this.#hash.digest('hex'));
+    if (this.#hash === undefined) return;
+    const sha256 = this.#hash.digest('hex');
+    this.#verify(sha256);
+    this.#chunk!.sha256 = sha256;
   }
 
   #verify(sha256: string): void {

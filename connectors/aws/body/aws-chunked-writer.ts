@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { EMPTY_SHA256 } from '../sign/canonical.ts';
 import type { SignatureChain } from '../sign/chain.ts';
 import { signChunk } from '../sign/chunk-chain.ts';
 import { signTrailer, TRAILER_SIGNATURE } from '../sign/trailer-chain.ts';
 import { CHUNK_BYTES } from './aws-chunked.ts';
+import type { ReadChunk } from './aws-chunked-reader.ts';
 import { BodyProblem } from './body-problem.ts';
 
 export interface WriteOptions {
@@ -13,6 +14,12 @@ export interface WriteOptions {
   readonly chain?: SignatureChain;
   /** Flat list of trailer fields, asked for after the payload; absent for a coding without a trailer part. */
   readonly trailers?: () => readonly string[];
+  /**
+   * The chunk of another framing that the payload's next slice belongs to, hashed by then or when its last slice is
+   * handed out: where its borders are those of a chunk here, nothing is hashed twice. Only for a payload that is passed on
+   * slice by slice, as it comes.
+   */
+  readonly readChunk?: () => ReadChunk | undefined;
 }
 
 /** Slices shorter than this are copied together: thousands of views of one-byte reads would cost more than the bytes. */
@@ -27,9 +34,9 @@ export async function* encodeAwsChunked(
   payload: AsyncIterable<Uint8Array>,
   options: WriteOptions,
 ): AsyncGenerator<Uint8Array, void> {
-  const { chain, decodedLength } = options;
+  const { chain } = options;
   try {
-    const gather = new Gather(chain, decodedLength);
+    const gather = new Gather(options);
     for await (const slice of payload) {
       let rest = slice;
       while (rest.length > 0) {
@@ -67,9 +74,12 @@ function chunkLine(size: number, chain: SignatureChain | undefined, sha256: stri
 class Gather {
   readonly #chain: SignatureChain | undefined;
   readonly #decodedLength: number;
+  readonly #readChunk: () => ReadChunk | undefined;
   #slices: Uint8Array[] = [];
   #size = 0;
-  #hash = createHash('sha256');
+  /** Of the chunk that is gathered; undefined where `#known` will tell its hash, or nobody asks for it. */
+  #hash: Hash | undefined;
+  #known: ReadChunk | undefined;
   /** Short slices of this chunk, copied; `#staged` bytes of it are in use. */
   #staging: Buffer | undefined;
   #staged = 0;
@@ -80,9 +90,10 @@ class Gather {
   /** CRLF of the chunk that was taken last; it goes out with the next line. */
   ending = '';
 
-  constructor(chain: SignatureChain | undefined, decodedLength: number) {
+  constructor({ chain, decodedLength, readChunk = () => undefined }: WriteOptions) {
     this.#chain = chain;
     this.#decodedLength = decodedLength;
+    this.#readChunk = readChunk;
   }
 
   /** Bytes that the chunk still takes. */
@@ -91,10 +102,11 @@ class Gather {
   }
 
   add(slice: Uint8Array): void {
+    if (this.#size === 0 && this.#chain !== undefined) this.#begin();
     this.total += slice.length;
     if (this.total > this.#decodedLength)
       throw new BodyProblem('length-mismatch', 'the body is longer than its decoded length');
-    if (this.#chain !== undefined) this.#hash.update(slice);
+    this.#hash?.update(slice);
     if (slice.length >= COPY_BELOW_BYTES) {
       this.#slices.push(slice);
       this.#open = false;
@@ -106,17 +118,32 @@ class Gather {
 
   *take(): Generator<Uint8Array, void> {
     if (this.#size === 0) return;
-    const line = chunkLine(this.#size, this.#chain, this.#chain === undefined ? '' : this.#hash.digest('hex'));
+    const line = chunkLine(this.#size, this.#chain, this.#sha256());
     const slices = this.#slices;
     const ending = this.ending;
     this.#slices = [];
     this.#size = 0;
-    this.#hash = createHash('sha256');
     this.#staging = undefined;
     this.#open = false;
     this.ending = '\r\n';
     yield Buffer.from(`${ending}${line}`, 'latin1');
     yield* slices;
+  }
+
+  /** Hashes what comes, unless it is a chunk of the same borders there. */
+  #begin(): void {
+    const chunk = this.#readChunk();
+    const bytes = Math.min(CHUNK_BYTES, this.#decodedLength - this.total);
+    this.#known = chunk?.start === this.total && chunk.bytes === bytes ? chunk : undefined;
+    this.#hash = this.#known === undefined ? createHash('sha256') : undefined;
+  }
+
+  #sha256(): string {
+    if (this.#chain === undefined) return '';
+    const sha256 = this.#known === undefined ? this.#hash!.digest('hex') : this.#known.sha256;
+    // The body ended within the chunk: it is refused where it is read, and must not be signed here.
+    if (sha256 === undefined) throw new BodyProblem('truncated', 'the body ends before its framing does');
+    return sha256;
   }
 
   #copy(slice: Uint8Array): void {

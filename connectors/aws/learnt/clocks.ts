@@ -2,6 +2,10 @@
 const HOSTS_MAX = 256;
 /** Below this a refusal is not about the clock: servers allow five minutes and more. */
 const OFFSET_MS_MIN = 30_000;
+/** RFC 9110 section 5.6.7, the form that senders must use. */
+const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
+/** The years that a signature can be of, with room for the time to go on. */
+const TIME_MS = { min: Date.UTC(1970, 0), max: Date.UTC(9000, 0) } as const;
 
 /** How far the clocks of upstreams are from ours, learnt from their refusals. */
 export class Clocks {
@@ -18,10 +22,12 @@ export class Clocks {
    * 6.6.1, RFC 9111 section 5.1). False where they tell nothing new, so that trying again would be in vain.
    */
   learn(host: string, now: Date, date: string | undefined, age: string | undefined): boolean {
-    const said = date === undefined ? Number.NaN : Date.parse(date);
-    if (Number.isNaN(said)) return false;
+    if (date === undefined || !HTTP_DATE.test(date)) return false;
     const ageSeconds = age !== undefined && /^\d{1,9}$/.test(age) ? Number(age) : 0;
-    const offsetMs = said + ageSeconds * 1000 - now.getTime();
+    const said = Date.parse(date) + ageSeconds * 1000;
+    // Beyond them nothing could be signed, and so no answer would ever correct it.
+    if (!(said >= TIME_MS.min && said < TIME_MS.max)) return false;
+    const offsetMs = said - now.getTime();
     const before = this.#offsetsMs.get(host) ?? 0;
     if (Math.abs(offsetMs - before) < OFFSET_MS_MIN) return false;
     this.#offsetsMs.delete(host);

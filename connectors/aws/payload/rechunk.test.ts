@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { AwsChunkedReader, decodeAwsChunked } from '../body/aws-chunked-reader.ts';
 import { encodeAwsChunked } from '../body/aws-chunked-writer.ts';
 import { SignatureChain } from '../sign/chain.ts';
+import { signChunk } from '../sign/chunk-chain.ts';
 import { SigningKey } from '../sign/key.ts';
 import { chunkFields } from './chunk-fields.ts';
 import type { ChunkPlan } from './plan.ts';
@@ -197,5 +198,41 @@ describe('the fields of such a body', () => {
       'b',
     ]);
     expect(chunkFields(['content-encoding', 'aws-chunked'], planOf('UNSIGNED-PAYLOAD', false))).toEqual([]);
+  });
+});
+
+describe('chunks whose borders are those of the agent', () => {
+  /** A client's own sizes. */
+  async function sentAs(sizes: readonly number[]): Promise<Buffer> {
+    const chain = agentChain();
+    const parts: (Buffer | string)[] = [];
+    let at = 0;
+    for (const size of [...sizes, 0]) {
+      const bytes = PAYLOAD.subarray(at, at + size);
+      at += size;
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      parts.push(`${size.toString(16)};chunk-signature=${signChunk(chain, sha256)}\r\n`, bytes, '\r\n');
+    }
+    return Buffer.concat(parts.map((part) => Buffer.from(part)));
+  }
+
+  const KIB = 1024;
+  test.each([
+    ['all agree', [64 * KIB, 64 * KIB, 64 * KIB, 200_000 - 192 * KIB]],
+    ['the first agrees, the rest is shifted', [64 * KIB, 8 * KIB, 64 * KIB, 200_000 - 136 * KIB]],
+    ['only the last agrees', [100_000, 92 * KIB + 8, 192 * KIB - 100_000 - 92 * KIB - 8, 200_000 - 192 * KIB]],
+    ['none agrees', [50_000, 50_000, 50_000, 50_000]],
+    ['one chunk holds all', [200_000]],
+  ])('are hashed once, and what arrives verifies: %s', async (_, sizes) => {
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(PAYLOAD.length);
+    const wire = await sentAs(sizes);
+    for (const size of [1, 777, 64 * KIB, wire.length]) {
+      const arrived = await run(planOf(SIGNED, false), wire, size).whole();
+      expect((await received(arrived, SIGNED)).equals(PAYLOAD)).toBe(true);
+      if (size === 1) continue;
+      const spoilt = Buffer.from(wire);
+      spoilt[spoilt.indexOf('\r\n') + 100]! ^= 1;
+      await expect(run(planOf(SIGNED, false), spoilt, size).whole()).rejects.toMatchObject({ code: 'body-malformed' });
+    }
   });
 });

@@ -51,6 +51,7 @@ function write(plan: ChunkPlan, body: AsyncIterable<Uint8Array>, { downstream, u
     decodedLength,
     ...(upstream === undefined ? {} : { chain: upstream }),
     ...(passes ? { trailers: () => reader.trailers } : {}),
+    ...(checked === payload && downstream !== undefined ? { readChunk: () => reader.chunk } : {}),
   });
 }
 

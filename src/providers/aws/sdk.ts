@@ -61,7 +61,7 @@ async function providerOf(
   const sdk = await import('@aws-sdk/credential-providers');
   const region = options.region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'];
   const clientConfig = { requestHandler, logger: SILENT, maxAttempts: 2, ...(region === undefined ? {} : { region }) };
-  const common = {
+  const shared = {
     ignoreCache: true,
     logger: SILENT,
     clientConfig,
@@ -73,17 +73,17 @@ async function providerOf(
   };
   switch (id.kind) {
     case 'default':
-      return sdk.fromNodeProviderChain(common);
+      return sdk.fromNodeProviderChain(shared);
     case 'environment':
-      return sdk.fromEnv(common);
+      return sdk.fromEnv(shared);
     case 'profile':
-      return sdk.fromIni({ ...common, profile: id.name });
+      return sdk.fromIni({ ...shared, profile: id.name });
     case 'web-identity':
-      return sdk.fromTokenFile(common);
+      return sdk.fromTokenFile(shared);
     case 'container':
-      return sdk.fromHttp(common);
+      return sdk.fromHttp(shared);
     case 'instance':
-      return sdk.fromInstanceMetadata(common);
+      return sdk.fromInstanceMetadata(shared);
     default:
       return id satisfies never;
   }
