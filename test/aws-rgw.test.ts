@@ -78,11 +78,12 @@ describe('the AWS SDK for JavaScript', () => {
   );
 });
 
-describe.each(PROGRAMS)('$name through the sidecar', ({ missing: absent, steps }) => {
+describe.each(PROGRAMS)('$name through the sidecar', ({ missing: absent, steps, presignsV2 }) => {
   let place: ToolPlace | undefined;
   afterAll(() => place?.close());
   describe.skipIf(absent !== undefined)(absent ?? 'does', () => {
-    test.each(Object.entries(steps))('%s', (_, run) => run((place ??= new ToolPlace(through()))));
+    const all = presignsV2 === undefined ? steps : { ...steps, 'presign in version 2': presignsV2 };
+    test.each(Object.entries(all))('%s', (_, run) => run((place ??= new ToolPlace(through()))));
   });
 });
 

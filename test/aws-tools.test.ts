@@ -40,6 +40,9 @@ describe.each(PROGRAMS)('$name with the real key, and through the sidecar with o
     test.each(Object.entries(program.steps))('%s', async (_, run) => {
       expect(await bothSides(places(), run)).toEqual({ direct: undefined, through: undefined });
     });
+
+    const { presignsV2 } = program;
+    if (presignsV2 !== undefined) test('presign in version 2, through the sidecar', () => presignsV2(places()[1]));
   });
 });
 

@@ -97,7 +97,8 @@ describe('where a request goes', () => {
     ]);
     const named = `127.0.0.1:${upstream.port}`;
     await ask(straight.port, `GET http://${named}/base/y HTTP/1.1\nHost: ${named}`);
-    expect(straight.arrivals[1]).toMatchObject({ basePath: '', bound: true, head: { target: '/base/y' } });
+    // In either form: what stands before every path is never taken for a part of one.
+    expect(straight.arrivals[1]).toMatchObject({ basePath: '/base', bound: true, head: { target: '/y' } });
     expect(upstream.requests.map(({ url }) => url)).toEqual(['/base/x', '/base/y']);
     const astray = await startRouting(() => ({ origin: local(other) }), { service: lines });
     expect((await ask(astray.port, 'GET /x')).status).toBe(500);
@@ -269,12 +270,14 @@ describe('the head that a connector returns', () => {
     'has no %s of its own on the way to the upstream',
     async (name) => {
       const { port, upstream } = await startRouting(() => ({
-        authenticate: (head) => ({ head: withHeader(head, name, name === 'Content-Length' ? '77' : 'evil.example') }),
+        authenticate: (head) => ({
+          head: withHeader(head, name, name === 'Content-Length' ? '123456789' : 'evil.example'),
+        }),
       }));
       expect((await ask(port, 'GET /')).status).toBe(200);
       const { rawHeaders } = upstream.requests[0]!;
       expect(rawHeaders.join()).not.toContain('evil.example');
-      expect(rawHeaders.join()).not.toContain('77');
+      expect(rawHeaders.join()).not.toContain('123456789');
       expect(rawHeaders.filter((each) => each.toLowerCase() === 'host')).toHaveLength(1);
     },
   );

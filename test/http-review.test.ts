@@ -67,11 +67,12 @@ function answer(status: number, body: string, ...fields: string[]): string {
 function startAnswering(...answers: string[]): Promise<RawUpstream & { bodies?: never }> {
   let served = 0;
   return startRawUpstream(async (peer) => {
-    for (let count = 1; ; count += 1) {
+    for (let count = 1, from = 0; ; count += 1) {
       await heads(peer, count);
-      const length = Number(/content-length: (\d+)/i.exec(peer.text)?.[1] ?? 0);
-      const head = peer.text.indexOf('\r\n\r\n') + 4;
-      if (length > 0) await peer.untilBytes(head + length);
+      const end = peer.text.indexOf('\r\n\r\n', from) + 4;
+      const length = Number(/content-length: (\d+)/i.exec(peer.text.slice(from, end))?.[1] ?? 0);
+      from = end + length;
+      if (length > 0) await peer.untilBytes(from);
       peer.write(answers[Math.min(served, answers.length - 1)]!);
       served += 1;
     }

@@ -41,7 +41,13 @@ describe('a request without an announced hash', () => {
   test('and without a body is proven at once', () => {
     expect(codeOf(() => begin(agentSigns(asked, { ...options, key: STRANGER })))).toBe('caller-unproven');
     const begun = begin(agentSigns(asked, options));
-    expect([begun.prove, begun.body!(begun.head)]).toEqual([undefined, 'stream']);
+    expect(['prove' in begun, begun.body!(begun.head)]).toEqual([false, 'stream']);
+  });
+
+  test('that names its operation in the body is read before policy, in memory of its own', () => {
+    const headers = { Host: LOCAL, 'Content-Type': 'application/x-www-form-urlencoded', 'Content-Length': '20' };
+    const begun = begin(agentSigns(requestHead('POST', '/', headers), options), { bodyMemory: '64KiB' });
+    expect(begun.body!(begun.head)).toEqual({ digest: { memory: 2 ** 20, disk: 0 }, first: true });
   });
 
   test('to a store is signed over the hash of its body, by which it is proven', async () => {
@@ -64,7 +70,7 @@ describe('a request without an announced hash', () => {
     const begun = begin(agentSigns(head, { scope: scopeOf('dynamodb'), sendsPayloadHash: false, key }), {
       foreign: 'sign',
     });
-    expect(begun.prove).toBeUndefined();
+    expect('prove' in begun).toBe(false);
     expect(begun.body!(begun.head)).toMatchObject({ digest: { disk: 256 * 2 ** 20 } });
   });
 });

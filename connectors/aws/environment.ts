@@ -12,15 +12,20 @@ const UNSET = [
   'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE',
   'AWS_CONTAINER_CREDENTIALS_FULL_URI',
   'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI',
+  'AWS_DEFAULT_PROFILE',
+  'AWS_IGNORE_CONFIGURED_ENDPOINT_URLS',
   'AWS_PROFILE',
   'AWS_ROLE_ARN',
   'AWS_SESSION_TOKEN',
+  'AWS_USE_DUALSTACK_ENDPOINT',
+  'AWS_USE_FIPS_ENDPOINT',
   'AWS_WEB_IDENTITY_TOKEN_FILE',
 ] as const;
 
 /** What an agent's programs need, so that every AWS SDK of them comes here with the key of the agent. */
-export function environmentOf(config: Config, { url, agent, target, region }: EnvironmentQuestion): AgentEnvironment {
-  const key = keyOf(config, agent);
+export function environmentOf(config: Config, question: EnvironmentQuestion): AgentEnvironment {
+  const { url, target, region } = question;
+  const key = keyOf(config, question);
   const where = region ?? config.region;
   if (where === undefined)
     return { problem: 'no region: write `region` in the config of the service, or ask with --region' };
@@ -46,10 +51,12 @@ export function environmentOf(config: Config, { url, agent, target, region }: En
 }
 
 /** Each agent its own key, the well-known one where there are none. */
-function keyOf({ agents }: Config, agent: string) {
+function keyOf({ agents }: Config, { agent, owner }: EnvironmentQuestion) {
   if (agents === undefined) return WELL_KNOWN_KEY;
-  const names = Object.keys(agents);
-  return agents[agent] ?? (names.length === 1 ? agents[names[0]!] : undefined);
+  const wanted = agent ?? owner;
+  if (Object.hasOwn(agents, wanted)) return agents[wanted];
+  const [only, ...more] = Object.values(agents);
+  return agent === undefined && more.length === 0 ? only : undefined;
 }
 
 function endpoints({ service }: Config, url: string, target: boolean): Record<string, string> {

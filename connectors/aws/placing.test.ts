@@ -68,10 +68,10 @@ describe('the address of the sidecar', () => {
 
   test('knows what is asked of the control plane of S3', () => {
     const headers = { Host: LOCAL, 'x-amz-account-id': '123456789012' };
-    const head = agentSigns(requestHead('GET', '/_aws/s3-control/v20180820/jobs', headers));
+    const head = agentSigns(requestHead('GET', '/_aws/s3-control/v20180820/accessgrantsinstance/dataaccess', headers));
     const begun = begin(head);
     expect(begun.origin.host).toBe('123456789012.s3-control.eu-west-1.amazonaws.com');
-    expect(begun.facts!(begun.head).aws).toMatchObject({ action: 'ListJobs' });
+    expect(begun.facts!(begun.head).aws).toMatchObject({ action: 'GetDataAccess' });
   });
 });
 
@@ -88,7 +88,7 @@ describe('the region that an answer names', () => {
   });
 
   test('is not learnt from other services, the control plane, no bucket, or a host that was named', () => {
-    const control = requestHead('GET', '/_aws/s3-control/v20180820/jobs', {
+    const control = requestHead('GET', '/_aws/s3-control/v20180820/accessgrantsinstance/dataaccess', {
       Host: LOCAL,
       'x-amz-account-id': '123456789012',
     });
@@ -123,19 +123,19 @@ describe('a request that passes', () => {
 });
 
 describe('what is copied from', () => {
-  const source = (...values: string[]): unknown => {
-    const headers = values.flatMap((value) => ['x-amz-copy-source', value]);
-    const head = agentSigns({ method: 'PUT', target: '/photos/k', headers: ['Host', LOCAL, ...headers] });
-    return begin(head).facts!(head).aws?.source;
-  };
+  const asked = (value: string): RequestHead =>
+    agentSigns(requestHead('PUT', '/photos/k', { Host: LOCAL, 'x-amz-copy-source': value }));
+  const sourceOf = (head: RequestHead): unknown => begin(head).facts!(head).aws?.source;
 
-  test('is read through its encoding and the blanks around it', () => {
-    expect(source('%70ayroll/a%2Fb')).toEqual({ bucket: 'payroll', key: 'a/b' });
-    expect(source(' /payroll/a\t')).toEqual({ bucket: 'payroll', key: 'a' });
+  test('is read through its encoding', () => {
+    expect(sourceOf(asked('%70ayroll/a%2Fb'))).toEqual({ bucket: 'payroll', key: 'a/b' });
   });
 
   test('is unclear where it is said twice', () => {
-    expect(source('/payroll/a', '/payroll/b')).toEqual({});
+    const { headers, ...line } = asked('/payroll/a,/payroll/b');
+    const at = headers.indexOf('/payroll/a,/payroll/b');
+    const twice = [...headers.slice(0, at), '/payroll/a', 'x-amz-copy-source', '/payroll/b', ...headers.slice(at + 1)];
+    expect(sourceOf({ ...line, headers: twice })).toEqual({});
   });
 });
 

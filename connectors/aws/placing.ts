@@ -2,7 +2,7 @@ import { type Arrival, type Origin, type RequestHead, SidecarError } from 'secre
 import type { Config } from './config.ts';
 import { splitBucket } from './endpoint/express.ts';
 import { fromHost, isAwsHost, scopeAt } from './endpoint/from-host.ts';
-import { type Endpoint, fromScope, type ScopePlace, splitPrefix } from './endpoint/from-scope.ts';
+import { fromScope, type ScopePlace, splitPrefix } from './endpoint/from-scope.ts';
 import type { HostFacts } from './endpoint/host-facts.ts';
 import { partitionOf } from './endpoint/partitions.ts';
 import { endpointOfPrefix } from './endpoint/services.ts';
@@ -22,12 +22,12 @@ export interface Placed {
   readonly basePath: string;
   /** Signing name; empty where nobody knows it and nothing is signed. */
   readonly service: string;
+  /** True where only the agent says so, of a host that is none of AWS. */
+  readonly claimed?: boolean;
   /** Absent for a set of regions. */
   readonly region: string | undefined;
   /** What the host says, where it is one of AWS. */
   readonly host: HostFacts | undefined;
-  /** Bucket that the sidecar has put into the host. */
-  readonly bucket?: string;
   readonly aim: Aim | undefined;
 }
 
@@ -60,7 +60,8 @@ export function placeUnsigned(config: Config, arrival: Arrival): Placed {
 function placeByOrigin(config: Config, arrival: Arrival, origin: Origin, scope: ScopePlace): Placed {
   if (!isAwsHost(origin.host)) {
     refuseUnbound(arrival, origin);
-    return at(arrival, origin, config.service ?? scope.service, config.region ?? scope.region, undefined);
+    const placed = at(arrival, origin, config.service ?? scope.service, config.region ?? scope.region, undefined);
+    return { ...placed, claimed: config.service === undefined };
   }
   const host = fromHost(origin);
   if (host === undefined) throw unclear('the host is none of a service that the sidecar knows');
@@ -88,7 +89,6 @@ function placeByScope(config: Config, regions: BucketRegions | undefined, arriva
     region: endpoint.region,
     host: fromHost(endpoint.origin),
     aim: bucket === undefined ? undefined : { bucket, region: endpoint.region },
-    ...movedBucket(endpoint, target),
   };
 }
 
@@ -108,10 +108,6 @@ export function asSent(head: RequestHead, service: string): RequestHead {
   const { path, query } = splitTarget(head.target);
   const sent = readable(() => canonicalPath(path, 's3'));
   return sent === path ? head : { ...head, target: query === '' ? sent : `${sent}?${query}` };
-}
-
-function movedBucket(endpoint: Endpoint, target: string): { readonly bucket?: string } {
-  return endpoint.target === undefined ? {} : { bucket: splitBucket(target).bucket };
 }
 
 function bucketOf(target: string): string | undefined {

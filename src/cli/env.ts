@@ -26,7 +26,8 @@ export const command = defineCommand({
     const { service, connector } = serviceOf(config, word);
     const answer = connector.environment!(service.config, {
       url: urlOf(service),
-      agent: values.agent ?? service.agent,
+      owner: service.agent,
+      ...(values.agent === undefined ? {} : { agent: values.agent }),
       target: service.target !== undefined,
       ...(values.region === undefined ? {} : { region: values.region }),
     });
@@ -54,6 +55,7 @@ function serviceOf({ services }: Config, word: string): { service: ServiceConfig
 function urlOf({ listenOn, name }: ServiceConfig): string {
   for (const address of listenOn) {
     if (address.kind !== 'tcp') continue;
+    if (address.port === 0) throw new UsageError(`the service ${name} listens on any free port: write one that stays`);
     const host = address.host.includes(':') ? `[${address.host}]` : address.host;
     return `http://${EVERYWHERE.has(address.host) ? '127.0.0.1' : host}:${address.port}`;
   }

@@ -137,7 +137,10 @@ export type AgentEnvironment =
 export interface EnvironmentQuestion {
   /** `http://127.0.0.1:8080`: where the service listens. */
   readonly url: string;
-  readonly agent: string;
+  /** Whoever the listener belongs to. */
+  readonly owner: string;
+  /** Asked for by name. */
+  readonly agent?: string;
   /** Whether the service has a `target`. */
   readonly target: boolean;
   /** Asked for by name; the connector says what it is good for. */
@@ -153,11 +156,11 @@ export interface HttpService<Name extends string = string> extends HttpHandling<
 
 /** One request as it arrived. */
 export interface Arrival {
-  /** With all its fields; the target in origin form, as the downstream wrote it. */
+  /** With all its fields but those that `Connection` names; the target in origin form, as the downstream wrote it. */
   readonly head: RequestHead;
   /** Where the service's `target` or the request's absolute form says it goes; absent: the connector must know. */
   readonly origin?: Origin;
-  /** True where the configuration names the origin (`target`, or patterns), false where only the request does. */
+  /** True where the configuration names the origin (`target`, or a pattern with a host), false where only the request does. */
   readonly bound: boolean;
   /** What of `target` stands before every path; empty, or begins with a slash. */
   readonly basePath: string;

@@ -9,7 +9,7 @@ import type { AccessRequest, Facts, Grant } from '../policy/request.ts';
 import type { HttpBinding, HttpContext, HttpRoutes } from './binding.ts';
 import { endToEndRequest } from './hop-by-hop.ts';
 import { canonicalPath } from './path.ts';
-import { begin, find, type Placement } from './place.ts';
+import { begin, find, isBelowPath, type Placement } from './place.ts';
 
 export { recordRefusal };
 
@@ -49,7 +49,9 @@ export async function prove(context: HttpContext, placement: Placement, id: stri
     placement.handling.prove?.(sha256);
   } catch (thrown) {
     const error = asSidecarError(thrown);
-    if (isRecorded(error)) await recordRefusal(context, refusalEvent(placement, id, error, 'deny'));
+    // The agent that was claimed is not the one who asks.
+    const unproven = { ...placement, principal: placement.binding.principal };
+    if (isRecorded(error)) await recordRefusal(context, refusalEvent(unproven, id, error, 'deny'));
     throw error;
   }
 }
@@ -66,7 +68,9 @@ export function decide(context: HttpContext, placement: Placement, id: string, b
 /** What policy sees of a request: what the upstream will see. Errors: `path-ambiguous`. */
 export function accessRequest(placement: Placement, body?: Uint8Array): AccessRequest {
   const { binding, handling, principal, origin, head } = placement;
-  const { path, ambiguity } = canonicalPath(head.target, handling.readsPathLiterally?.(head));
+  // An upstream that resolves nothing may stand behind one that does, and that one keeps the paths apart.
+  const literal = !isBelowPath(binding) && handling.readsPathLiterally?.(head);
+  const { path, ambiguity } = canonicalPath(head.target, literal);
   // A connector may add facts; what the request line says is not its to change.
   const facts: Facts = {
     ...handling.facts?.(head, body),

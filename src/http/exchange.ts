@@ -43,7 +43,7 @@ export type CountedDownstream = Downstream & {
 /**
  * Carries one exchange from the parsed head to the last byte. Resolves when it is over; never rejects.
  *
- * Order: one authority → policy → body if a signature needs it → lease → ledger → authenticate → upstream.
+ * Order: one authority → body if the agent is proven by it → policy → body if a signature needs it → lease → ledger → authenticate → upstream.
  * Nothing is retried that may have reached the upstream, except once after a refusal: a 401 on a cached credential, or
  * what the connector's `review` says can be mended.
  */
@@ -104,11 +104,14 @@ class Exchange implements UpstreamListener, Seeker {
     const placement = await placeOnRecord(this.#context, this.#routes, this.#downstream.head, this.#id, this);
     this.#placement = placement;
     this.#refuseLargeBody(placement.binding.bodyBytes);
-    const first = isTakenFirst(needOf(placement));
-    if (first) await this.#takeBody(placement);
+    const need = needOf(placement);
+    // Rules are about agents: one that its body has yet to prove is not asked about, nor does it use up a rate.
+    const early = isTakenFirst(need) || provesByBody(placement);
+    if (early) await this.#takeBody(placement);
     if (this.#ended) return;
-    this.#grant = await decide(this.#context, placement, this.#id, first ? whatIsHeld(this.#body) : undefined);
-    if (!first) await this.#takeBody(placement);
+    const form = isTakenFirst(need) ? whatIsHeld(this.#body) : undefined;
+    this.#grant = await decide(this.#context, placement, this.#id, form);
+    if (!early) await this.#takeBody(placement);
     if (!this.#ended) await this.#send();
   }
 
@@ -409,6 +412,11 @@ class Exchange implements UpstreamListener, Seeker {
       this.#context.log.info(fields, message ?? 'exchange refused');
     } else this.#context.log.warn(fields, message ?? 'exchange failed');
   }
+}
+
+function provesByBody(placement: Placement): boolean {
+  const need = needOf(placement);
+  return placement.handling.prove !== undefined && need !== 'stream' && 'digest' in need;
 }
 
 function needOf({ credentialed, handling, head }: Placement) {

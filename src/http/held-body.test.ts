@@ -89,6 +89,18 @@ describe('in memory', () => {
 describe('on disk', () => {
   const options = { memory: 100 * KIB, disk: 8 * MIB };
 
+  test('all bodies share what they may have, and give it back', async () => {
+    const [budget, diskBudget] = [new HeldBudget(MIB), new HeldBudget(3 * MIB)];
+    const body = (): Readable => Readable.from(slices(randomBytes(2 * MIB), 10_007));
+    const first = await hold(body(), { ...options, budget, diskBudget });
+    expect(diskBudget.freeBytes).toBe(MIB);
+    await expect(hold(body(), { ...options, budget, diskBudget })).rejects.toMatchObject({ code: 'body-too-large' });
+    expect(diskBudget.freeBytes).toBe(MIB);
+    first.release();
+    expect(diskBudget.freeBytes).toBe(3 * MIB);
+    (await hold(body(), { ...options, budget, diskBudget })).release();
+  });
+
   test.skipIf(!linux)('what is beyond memory goes to a file without a name that only its owner may read', async () => {
     const budget = new HeldBudget(MIB);
     const content = randomBytes(3 * MIB + 17);

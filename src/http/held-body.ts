@@ -9,13 +9,15 @@ import { Slabs } from './slabs.ts';
 
 /** What all held bodies together may have in memory; beyond it they go to disk at once. */
 export const HELD_BYTES_MAX = 128 * 1024 * 1024;
+/** What all held bodies together may have on disk: they must not fill it for others. */
+export const HELD_DISK_BYTES_MAX = 4 * 1024 * 1024 * 1024;
 /** Read and written at once. */
 const FILE_CHUNK_BYTES = 128 * 1024;
 
 /** SHA-256 of no bytes at all. */
 export const NOTHING_SHA256 = createHash('sha256').digest('hex');
 
-/** Memory that many bodies share. */
+/** Bytes that many bodies share. */
 export class HeldBudget {
   #freeBytes: number;
 
@@ -41,6 +43,8 @@ export class HeldBudget {
 /** The one of this process. */
 export const heldBudget = new HeldBudget(HELD_BYTES_MAX);
 
+export const heldDiskBudget = new HeldBudget(HELD_DISK_BYTES_MAX);
+
 export interface HoldOptions {
   /** Bytes that may stay in memory. */
   readonly memory: number;
@@ -49,6 +53,7 @@ export interface HoldOptions {
   /** Content-Length, where there is one. */
   readonly expectedBytes?: number | undefined;
   readonly budget?: HeldBudget;
+  readonly diskBudget?: HeldBudget;
 }
 
 /** Throws `body-too-large` for a body that announces more than may be held. */
@@ -77,17 +82,20 @@ export async function hold(body: Readable, options: HoldOptions): Promise<HeldBo
 class Holder {
   readonly #hash = createHash('sha256');
   readonly #budget: HeldBudget;
+  readonly #diskBudget: HeldBudget;
   readonly #memoryMax: number;
   readonly #diskMax: number;
   #slabs: Slabs;
   #takenBytes = 0;
+  #takenDiskBytes = 0;
   #file: HeldFile | undefined;
   #bytes = 0;
 
-  constructor({ memory, disk, expectedBytes, budget = heldBudget }: HoldOptions) {
+  constructor({ memory, disk, expectedBytes, budget = heldBudget, diskBudget = heldDiskBudget }: HoldOptions) {
     this.#memoryMax = memory;
     this.#diskMax = disk;
     this.#budget = budget;
+    this.#diskBudget = diskBudget;
     this.#slabs = new Slabs(expectedBytes);
   }
 
@@ -96,10 +104,14 @@ class Holder {
     this.#bytes += chunk.length;
     if (this.#bytes > Math.max(this.#memoryMax, this.#diskMax)) throw new SidecarError('body-too-large');
     this.#hash.update(chunk);
-    if (this.#file !== undefined) return this.#file.put(chunk);
+    if (this.#file !== undefined) {
+      this.#takeDisk(chunk.length);
+      return this.#file.put(chunk);
+    }
     const taken = this.#bytes > this.#memoryMax ? 0 : this.#slabs.put(chunk, (bytes) => this.#take(bytes));
     if (taken === chunk.length) return undefined;
     if (this.#bytes > this.#diskMax) throw new SidecarError('body-too-large', { detail: 'no memory to hold it in' });
+    this.#takeDisk(this.#bytes);
     return this.#spill(chunk.subarray(taken));
   }
 
@@ -115,12 +127,19 @@ class Holder {
     const file = this.#file;
     this.#file = undefined;
     void file?.close();
+    this.#diskBudget.give(this.#takenDiskBytes);
+    this.#takenDiskBytes = 0;
   }
 
   #take(bytes: number): boolean {
     if (!this.#budget.take(bytes)) return false;
     this.#takenBytes += bytes;
     return true;
+  }
+
+  #takeDisk(bytes: number): void {
+    if (!this.#diskBudget.take(bytes)) throw new SidecarError('body-too-large', { detail: 'no disk to hold it on' });
+    this.#takenDiskBytes += bytes;
   }
 
   #freeMemory(): void {

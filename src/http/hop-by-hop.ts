@@ -141,6 +141,16 @@ function isChunked(value: string): boolean {
 /** Fields that every message needs and that a `Connection` option may not remove (RFC 9110 section 7.6.1). */
 const NEVER_NAMED: ReadonlySet<string> = new Set(['content-length', 'content-type', 'content-encoding', 'host']);
 
+/**
+ * The list without the fields that its `Connection` names, which never reach the upstream: whoever judges a request by
+ * its fields must not see them. The same list where there are none.
+ */
+export function withoutNamed(headers: readonly string[]): readonly string[] {
+  const named = namedByConnection(headers);
+  if (named === undefined) return headers;
+  return headers.filter((_, at) => !named.has(headers[at - (at % 2)]!.toLowerCase()));
+}
+
 function namedByConnection(headers: readonly string[]): Set<string> | undefined {
   let named: Set<string> | undefined;
   for (const value of headerValues(headers, 'connection')) {

@@ -6,6 +6,8 @@ import type { Principal } from '../policy/request.ts';
 import { hostAgrees, isLoopback } from './authority.ts';
 import type { HttpBinding, HttpRoutes } from './binding.ts';
 import { refuseBrowsers } from './browser.ts';
+import type { UrlPattern } from './match.ts';
+import { withoutNamed } from './hop-by-hop.ts';
 import { parseRequestTarget } from './target.ts';
 
 /** Where one request goes and on whose account. `head.target` is what the upstream will see. */
@@ -68,13 +70,14 @@ export function find(routes: HttpRoutes, head: RequestHead): Placement | Arrived
  * leads elsewhere than the request, `plaintext-refused`.
  */
 export function begin({ binding, arrival }: Arrived, now: Date): Placement {
-  const begun = (binding.instance as BeginningService).begin({ ...arrival, now });
+  const given = { ...arrival.head, headers: withoutNamed(arrival.head.headers) };
+  const begun = (binding.instance as BeginningService).begin({ ...arrival, head: given, now });
   const { origin, head, agent, credentialed } = begun;
-  if (arrival.origin !== undefined && !leadsTo(arrival.origin, origin, isRouting(binding))) {
+  if (arrival.origin !== undefined && !leadsTo(arrival.origin, origin, binding.target === undefined)) {
     const detail = `the connector leads a request for ${formatOrigin(arrival.origin)} to ${formatOrigin(origin)}`;
     throw new SidecarError('internal', { detail });
   }
-  if (binding.forceSSL === true && origin.scheme === 'http') {
+  if (origin.scheme === 'http' && (binding.forceSSL === true || !mayBePlain(binding, origin))) {
     throw new SidecarError('plaintext-refused', { detail: formatOrigin(origin) });
   }
   const principal: Principal = agent === undefined ? binding.principal : { agent, attested: 'key' };
@@ -88,7 +91,12 @@ export function isRouting({ target, patterns }: Pick<HttpBinding, 'target' | 'pa
   return target === undefined && patterns.length === 0;
 }
 
-/** A connector that routes may turn the http that clients of a proxy write into https, to the same host. */
+/** Whether a part of every path belongs to the operator, so that no request may leave it. */
+export function isBelowPath({ target, patterns }: Pick<HttpBinding, 'target' | 'patterns'>): boolean {
+  return target === undefined ? patterns.length > 0 : target.basePath !== '';
+}
+
+/** A connector may turn the http that clients of a proxy write into https, to the same host. */
 function leadsTo(named: Origin, origin: Origin, upgrades: boolean): boolean {
   return sameOrigin(origin, named) || (upgrades && sameOrigin(origin, secured(named)));
 }
@@ -109,18 +117,18 @@ function forward(routes: HttpRoutes, head: RequestHead, named: Origin, host: str
   if (host !== undefined && !hostAgrees(host, named)) throw new SidecarError('host-mismatch');
   const byTarget = routes.reverse?.target;
   if (routes.reverse !== undefined && byTarget !== undefined && sameOrigin(byTarget.origin, named)) {
-    if (!head.target.startsWith(`${byTarget.basePath}/`)) throw new SidecarError('no-service');
-    return arrived(routes.reverse, named, head);
+    const { basePath } = byTarget;
+    if (!head.target.startsWith(`${basePath}/`)) throw new SidecarError('no-service');
+    if (routes.reverse.instance.begin === undefined) return placed(routes.reverse, named, head);
+    const own = { ...head, target: head.target.slice(basePath.length) };
+    return { binding: routes.reverse, arrival: { head: own, origin: named, bound: true, basePath } };
   }
-  const binding = routes.forward.find((candidate) =>
-    candidate.patterns.some((pattern) => pattern.matches(named, head.target)),
-  );
-  if (binding !== undefined && binding.instance.begin !== undefined && named.host === NOWHERE) {
-    return { binding, arrival: { head, bound: false, basePath: '' } };
+  for (const binding of routes.forward) {
+    const pattern = binding.patterns.find((candidate) => candidate.matches(named, head.target));
+    if (pattern !== undefined) return matched(binding, pattern, named, head);
   }
-  if (binding !== undefined) return arrived(binding, upstreamOrigin(binding, named), head);
   const { routing, unmatched } = routes;
-  if (routing !== undefined) return arrived(routing, routing.forceSSL === true ? secured(named) : named, head);
+  if (routing !== undefined) return arrived(routing, named, head, false);
   if (unmatched === undefined) {
     if (routes.forward.length === 0) throw new SidecarError('request-malformed', { detail: 'absolute-form target' });
     throw new SidecarError('no-service', { detail: formatOrigin(named) });
@@ -128,11 +136,17 @@ function forward(routes: HttpRoutes, head: RequestHead, named: Origin, host: str
   return { ...placed(unmatched, named, head), credentialed: false };
 }
 
-/** The absolute form has the base path of a `target` in it already. */
-function arrived(binding: HttpBinding, origin: Origin, head: RequestHead): Placement | Arrived {
-  if (binding.instance.begin !== undefined)
-    return { binding, arrival: { head, origin, bound: !isRouting(binding), basePath: '' } };
-  return placed(binding, origin, head);
+/** A request that a pattern of the service takes. One that leaves the host open binds it to none. */
+function matched(binding: HttpBinding, { wide }: UrlPattern, named: Origin, head: RequestHead): Placement | Arrived {
+  if (binding.instance.begin === undefined) return placed(binding, upstreamOrigin(binding, named), head);
+  if (named.host === NOWHERE) return { binding, arrival: { head, bound: false, basePath: '' } };
+  return arrived(binding, named, head, !wide);
+}
+
+function arrived(binding: HttpBinding, named: Origin, head: RequestHead, bound: boolean): Placement | Arrived {
+  const origin = binding.forceSSL === true ? secured(named) : named;
+  if (binding.instance.begin === undefined) return placed(binding, origin, head);
+  return { binding, arrival: { head, origin, bound, basePath: '' } };
 }
 
 function placed(binding: HttpBinding, origin: Origin, head: RequestHead): Placement {
@@ -141,12 +155,16 @@ function placed(binding: HttpBinding, origin: Origin, head: RequestHead): Placem
 
 /** The client of a forward proxy writes `http://`; `forceSSL` says whether the credential may travel like that. */
 function upstreamOrigin(binding: HttpBinding, named: Origin): Origin {
-  if (named.scheme === 'https') return named;
   if (binding.forceSSL === true) return secured(named);
-  // A name under .localhost may be any address: some resolvers ask DNS for it.
-  const stays = isLoopback(named.host) && !named.host.endsWith('.localhost');
-  if (binding.forceSSL === false || stays) return named;
+  if (named.scheme === 'https' || mayBePlain(binding, named)) return named;
   throw new SidecarError('plaintext-refused', { detail: formatOrigin(named) });
+}
+
+/** Whether a credential may go in clear where only a pattern names the upstream; a target is the operator's own word. */
+function mayBePlain({ patterns, forceSSL }: HttpBinding, { host }: Origin): boolean {
+  if (patterns.length === 0 || forceSSL === false) return true;
+  // A name under .localhost may be any address: some resolvers ask DNS for it.
+  return isLoopback(host) && !host.endsWith('.localhost');
 }
 
 function secured(named: Origin): Origin {

@@ -75,14 +75,14 @@ async function authenticated(
   { socket, id }: UpgradeRequest,
 ): Promise<RequestHead> {
   const { handling, origin, head } = placement;
+  // A handshake has no body: whoever asks for a hash gets that of nothing, and nothing is changed on its way.
+  const body = placement.credentialed ? told(handling.body?.(head) ?? 'stream', undefined) : undefined;
+  if (body?.bodySha256 !== undefined) await prove(context, placement, id, body.bodySha256);
   const grant = await decide(context, placement, id);
   if (!placement.credentialed) {
     await context.ledger.record(useEvent(placement, id, grant.rule, {}));
     return head;
   }
-  // A handshake has no body: whoever asks for a hash gets that of nothing, and nothing is changed on its way.
-  const body = told(handling.body?.(head) ?? 'stream', undefined);
-  if (body?.bodySha256 !== undefined) await prove(context, placement, id, body.bodySha256);
   const abort = new AbortController();
   const gone = (): void => abort.abort();
   socket.once('close', gone);

@@ -114,6 +114,21 @@ describe('what such a request does not tell', () => {
     const rules = [allow('a'), deny('d', { aws: { buckets: ['payroll'] } }), deny('e', { aws: { keys: ['march'] } })];
     expect(decider(rules, { aws: { service, action: 'ListThings' } })).toBe('+a');
   });
+
+  test.each([
+    'accesspoint/reports-123456789012',
+    'reports-metadata-x1y2-s3alias',
+    'reports-x1y2--ol-s3',
+    'op-01ac5d28--op-s3',
+    'outpost/op-1/reports',
+  ])('is the bucket behind the other name %s: a deny rule on any bucket takes it for its own', (bucket) => {
+    const rules = [deny('payroll', { aws: { buckets: ['payroll'] } }), allow('all')];
+    expect(decider(rules, { aws: { ...GET, bucket } })).toBe('-payroll');
+    expect(decider([allow('named', { aws: { buckets: [bucket] } })], { aws: { ...GET, bucket } })).toBe('+named');
+    expect(decider([allow('other', { aws: { buckets: ['reports'] } })], { aws: { ...GET, bucket } })).toBe(
+      '-default-deny',
+    );
+  });
 });
 
 describe('a copy', () => {

@@ -53,8 +53,15 @@ export function unmatchedAws(rule: CompiledAws, facts: AwsFacts | undefined): Un
 }
 
 function unmatchedObject(rule: CompiledAws, { bucket, key }: AwsObject, untold: boolean): ObjectList | undefined {
-  if (!accepts(rule.buckets, bucket, untold)) return 'buckets';
+  if (!accepts(rule.buckets, bucket, untold) && !(untold && isAlias(bucket))) return 'buckets';
   return accepts(rule.keys, key, untold) ? undefined : 'keys';
+}
+
+/** Other names of buckets: access points and their aliases (S3 User Guide, "Access point aliases"). Whose, nobody tells. */
+const ALIAS = /^(?:accesspoint|outpost)\/|-s3alias$|--(?:ol|op|xa)-s3$/;
+
+function isAlias(bucket: string | undefined): boolean {
+  return bucket !== undefined && ALIAS.test(bucket);
 }
 
 function accepts(matcher: Matcher | undefined, actual: string | undefined, untold: boolean): boolean {
@@ -104,7 +111,8 @@ export function untoldAws(rule: CompiledAws, facts: AwsFacts | undefined): reado
   if (rule.actions !== undefined && facts.action === undefined) untold.push('action');
   if (!holdsObjects(facts.service)) return untold;
   const objects = facts.source === undefined ? [facts] : [facts, facts.source];
-  if (rule.buckets !== undefined && objects.some(({ bucket }) => bucket === undefined)) untold.push('bucket');
+  if (rule.buckets !== undefined && objects.some(({ bucket }) => bucket === undefined || isAlias(bucket)))
+    untold.push('bucket');
   if (rule.keys !== undefined && objects.some(({ key }) => key === undefined)) untold.push('key');
   return untold;
 }
