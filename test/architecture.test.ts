@@ -166,8 +166,8 @@ const MAY_EXPOSE = [
   'src/connector/text.ts',
   'src/providers/file/file-store.ts',
   // AWS: the SDK takes and hands out text; two sets are compared; a login token is signed.
-  'src/providers/aws/kept.ts',
-  'src/providers/aws/sdk.ts',
+  'src/providers/aws-credentials/kept.ts',
+  'src/providers/aws-credentials/sdk.ts',
   'src/providers/rds-iam/token.ts',
   'src/credential/version.ts',
   'src/sidecar/generation.ts',

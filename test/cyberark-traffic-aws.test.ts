@@ -97,8 +97,13 @@ describe('a name that only looks like it', () => {
     'secretless.empty.localhost',
     'empty',
     'secretless-empty.example',
-  ])('%s is a host like any other, and nothing goes there in clear', async (host) => {
-    expect(await placeOf(await startBroker(), `http://${host}/`)).toBe('plaintext-refused');
+  ])('%s is a host like any other: none of AWS, and none that a pattern names', async (host) => {
+    expect(await placeOf(await startBroker(), `http://${host}/`)).toBe('no-service');
+  });
+
+  test('a host of AWS is reached over https, whatever the pattern leaves open', async () => {
+    const asked = await placeOf(await startBroker(), 'http://kms.eu-west-1.amazonaws.com/');
+    expect(asked).toMatch(/^https:\/\/kms\.eu-west-1\.amazonaws\.com/);
   });
 
   test.each([

@@ -35,7 +35,7 @@ const samples: Readonly<Record<string, Sample>> = {
   file: { good: join(folder, 'canary'), unknown: join(folder, 'none'), wrong: ['', 'a\0b'] },
   exec: { good: `printf ${CANARY}`, unknown: 'false', wrong: ['', 'a "b', 'a | b'] },
   keychain: { good: 'a#b', unknown: 'a#none', wrong: ['', 'a', 'a#b#c'], open: () => openKeychain({}, 'linux') },
-  aws: { good: 'environment', unknown: 'profile:none', wrong: ['', 'vault', 'my/secret'] },
+  'aws-credentials': { good: 'environment', unknown: 'profile:none', wrong: ['', 'vault', 'my/secret'] },
   'aws-sts': {
     good: 'arn:aws:iam::123456789012:role/agent',
     unknown: 'arn:aws:iam::123456789012:role/none',

@@ -1,5 +1,5 @@
+import { awsCredentials } from './aws-credentials/index.ts';
 import { awsSts } from './aws-sts/index.ts';
-import { aws } from './aws/index.ts';
 import { env } from './env/index.ts';
 import { exec } from './exec/index.ts';
 import { file } from './file/index.ts';
@@ -15,7 +15,7 @@ export const providers: readonly Provider[] = [
   file,
   exec,
   keychain,
-  aws,
+  awsCredentials,
   awsSts,
   rdsIam,
 ];

@@ -1,4 +1,4 @@
-import { FIELDS } from '../aws/sdk.ts';
+import { FIELDS } from '../aws-credentials/sdk.ts';
 import { defineProvider } from '../provider.ts';
 import { isRole, Options, problemOf } from './options.ts';
 import { StsStore } from './sts-store.ts';

@@ -1,6 +1,6 @@
 import { Type, type Static } from '../../schema.ts';
-import { CHAIN_ID_PATTERN } from '../aws/chain-id.ts';
-import { ChainProperties, regionFromEnvironment } from '../aws/options.ts';
+import { CHAIN_ID_PATTERN } from '../aws-credentials/chain-id.ts';
+import { ChainProperties, regionFromEnvironment } from '../aws-credentials/options.ts';
 import { readSeconds } from '../quantity.ts';
 import { namesAgent } from './session-name.ts';
 

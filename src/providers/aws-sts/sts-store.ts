@@ -1,10 +1,10 @@
 import type { Fetched, FetchContext, SecretStore } from '../../credential/store.ts';
 import { SidecarError } from '../../error.ts';
-import { AwsStore } from '../aws/aws-store.ts';
-import { awsErrorName, fromSdk } from '../aws/failure.ts';
-import { KeptSet, SYSTEM, type Surroundings } from '../aws/kept-set.ts';
-import type { Minted } from '../aws/kept.ts';
-import { TIMEOUT_SECONDS } from '../aws/options.ts';
+import { AwsStore } from '../aws-credentials/aws-store.ts';
+import { awsErrorName, fromSdk } from '../aws-credentials/failure.ts';
+import { KeptSet, SYSTEM, type Surroundings } from '../aws-credentials/kept-set.ts';
+import type { Minted } from '../aws-credentials/kept.ts';
+import { TIMEOUT_SECONDS } from '../aws-credentials/options.ts';
 import { readSeconds } from '../quantity.ts';
 import { compactPolicy, dependsOnAgent, durationSeconds, isRole, problemOf, regionOf, templatesOf } from './options.ts';
 import type { StsOptions } from './options.ts';

@@ -2,8 +2,8 @@ import type * as Sdk from '@aws-sdk/client-sts';
 import type { Secret } from '../../credential/secret.ts';
 import type { Fetched } from '../../credential/store.ts';
 import { SidecarError } from '../../error.ts';
-import type { Minted } from '../aws/kept.ts';
-import { SILENT, textOf, toIdentity, toMinted } from '../aws/sdk.ts';
+import type { Minted } from '../aws-credentials/kept.ts';
+import { SILENT, textOf, toIdentity, toMinted } from '../aws-credentials/sdk.ts';
 
 /** Where STS is and how long it may take. */
 export interface Sts {
@@ -47,7 +47,7 @@ async function withClient(
 ): Promise<Minted> {
   const [sdk, { UndiciHandler }] = await Promise.all([
     import('@aws-sdk/client-sts'),
-    import('../aws/undici-handler.ts'),
+    import('../aws-credentials/undici-handler.ts'),
   ]);
   const requestHandler = new UndiciHandler(timeoutSeconds, signal);
   const client = new sdk.STSClient({

@@ -1,4 +1,4 @@
-import { REGION_PATTERN } from '../aws/options.ts';
+import { REGION_PATTERN } from '../aws-credentials/options.ts';
 
 /** What a login token is for. */
 export interface Database {

@@ -1,6 +1,6 @@
 import { Type, type Static } from '../../schema.ts';
-import { CHAIN_ID_PATTERN } from '../aws/chain-id.ts';
-import { ChainProperties } from '../aws/options.ts';
+import { CHAIN_ID_PATTERN } from '../aws-credentials/chain-id.ts';
+import { ChainProperties } from '../aws-credentials/options.ts';
 import { defineProvider } from '../provider.ts';
 import { parseDatabase } from './database.ts';
 import { RdsStore } from './rds-store.ts';

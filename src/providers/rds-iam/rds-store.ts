@@ -1,9 +1,9 @@
 import type { Fetched, SecretStore } from '../../credential/store.ts';
 import { SidecarError } from '../../error.ts';
-import { AwsStore } from '../aws/aws-store.ts';
-import { KeptSet, SYSTEM, type Surroundings } from '../aws/kept-set.ts';
-import type { Minted } from '../aws/kept.ts';
-import { regionFromEnvironment, TIMEOUT_SECONDS } from '../aws/options.ts';
+import { AwsStore } from '../aws-credentials/aws-store.ts';
+import { KeptSet, SYSTEM, type Surroundings } from '../aws-credentials/kept-set.ts';
+import type { Minted } from '../aws-credentials/kept.ts';
+import { regionFromEnvironment, TIMEOUT_SECONDS } from '../aws-credentials/options.ts';
 import { readSeconds } from '../quantity.ts';
 import { parseDatabase, type Database } from './database.ts';
 import type { RdsOptions } from './index.ts';

@@ -2,7 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { Secret } from '../../credential/secret.ts';
 import type { Fetched } from '../../credential/store.ts';
 import { SidecarError } from '../../error.ts';
-import { textOf } from '../aws/sdk.ts';
+import { textOf } from '../aws-credentials/sdk.ts';
 import type { Database } from './database.ts';
 
 /** What RDS takes at most (RDS User Guide, IAM database authentication). */

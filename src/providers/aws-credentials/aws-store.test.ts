@@ -8,7 +8,7 @@ import type { Fetched } from '../../credential/store.ts';
 import { errorOf, never, textOf } from '../../credential/testdata/source-fixture.ts';
 import { VirtualClock } from '../../credential/testdata/virtual-clock.ts';
 import { AwsStore } from './aws-store.ts';
-import { aws, type AwsOptions } from './index.ts';
+import { awsCredentials, type AwsOptions } from './index.ts';
 import { serveContainer, serveInstance, type Handed } from './testdata/metadata-servers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'aws-'));
@@ -212,6 +212,6 @@ describe('an id', () => {
     'arn:aws:secretsmanager:eu-west-1:1:secret:x',
     'Default',
   ])('%j is refused on sight', (id) => {
-    expect(aws.checkId!(id)).toContain('profile:NAME');
+    expect(awsCredentials.checkId!(id)).toContain('profile:NAME');
   });
 });

@@ -38,7 +38,7 @@ const isOfSdk = (name: string) => name.startsWith('@aws-sdk/') || name.startsWit
 it('the SDK is loaded by the first use of AWS, and by nothing before it', async () => {
   const [without, withAws] = await Promise.all([
     packagesLoadedBy('literal', 'x'),
-    packagesLoadedBy('aws', 'environment'),
+    packagesLoadedBy('aws-credentials', 'environment'),
   ]);
   expect(without).toContain('ajv');
   expect(without.filter(isOfSdk)).toEqual([]);

@@ -1,4 +1,4 @@
-/** Where AWS credentials come from: the `get` of the provider `aws`, and the `base` of those that build on it. */
+/** Where AWS credentials come from: the `get` of the provider `aws-credentials`, and the `base` of those that build on it. */
 export type ChainId =
   | { readonly kind: 'default' | 'environment' | 'web-identity' | 'container' | 'instance' }
   | { readonly kind: 'profile'; readonly name: string };

@@ -9,13 +9,13 @@ const Options = Type.Object(ChainProperties, { additionalProperties: false });
 export type AwsOptions = Static<typeof Options>;
 
 /** AWS credentials from where programs of AWS find theirs. */
-export const aws = defineProvider({
-  name: 'aws',
+export const awsCredentials = defineProvider({
+  name: 'aws-credentials',
   config: Options,
   fields: FIELDS,
   checkId(id) {
     if (parseChainId(id) !== undefined) return undefined;
-    return `write ${CHAIN_IDS}; secrets of AWS Secrets Manager are not in this build`;
+    return `write ${CHAIN_IDS}`;
   },
   open: (options) => new AwsStore(options),
 });
