@@ -37,7 +37,7 @@ function modulesOf(source: string): string[] {
 
 /** What keeps a connector from naming that module; undefined where nothing does. */
 function importProblem(file: string, module: string, folder: string): string | undefined {
-  const isTest = file.endsWith('.test.ts');
+  const isTest = file.endsWith('.test.ts') || file.includes('/testdata/');
   if (module.startsWith('.')) {
     return resolve(dirname(file), module).startsWith(`${folder}/`) ? undefined : 'reaches out of its folder';
   }
