@@ -1,10 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readlinkSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { AuthenticateContext, Begun, HttpHandling, HttpService } from '../src/connector/connector.ts';
 import { SidecarError } from '../src/error.ts';
-import { heldBudget, HELD_BYTES_MAX } from '../src/http/held-body.ts';
 import { startProbe, type ProbeOptions } from './http-connector-kit.ts';
+import { nothingHeld, unnamed } from './http-held-files.ts';
 import { dial, heads, send, startRawUpstream } from './http-kit.ts';
 import { ask, eventually, startUpstream } from './rig.ts';
 
@@ -46,22 +45,6 @@ async function startHashing(
     }),
   };
   return { ...(await startProbe(service, options)), upstream, contexts, proven };
-}
-
-function unnamed(): number {
-  return readdirSync('/proc/self/fd').filter((each) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${each}`).endsWith(' (deleted)');
-    } catch {
-      return false;
-    }
-  }).length;
-}
-
-/** Nothing is held any more. */
-async function nothingHeld(): Promise<void> {
-  await eventually(() => heldBudget.freeBytes === HELD_BYTES_MAX, 'memory given back');
-  if (process.platform === 'linux') await eventually(() => unnamed() === 0, 'files closed');
 }
 
 describe('the whole body is hashed before it is sent', () => {

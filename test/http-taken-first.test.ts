@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readlinkSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Begun, BodyNeed, HttpService, Review } from '../src/connector/connector.ts';
 import { SidecarError } from '../src/error.ts';
-import { heldBudget, HELD_BYTES_MAX } from '../src/http/held-body.ts';
 import { startProbe, type ProbeOptions } from './http-connector-kit.ts';
+import { heldBudget, HELD_BYTES_MAX } from '../src/http/held-body.ts';
+import { nothingHeld, unnamed } from './http-held-files.ts';
 import { dial, heads, type Peer, problemOf, send, startRawUpstream } from './http-kit.ts';
 import { ask, eventually } from './rig.ts';
 
@@ -71,21 +71,6 @@ async function startReading({ begun = () => ({}), review, answer = OK, serve }: 
 async function put(port: number, body: string | Buffer) {
   const answer = await send(port, { method: 'PUT', body: Buffer.from(body) });
   return { status: answer.message.statusCode, text: String(answer.body) };
-}
-
-function unnamed(): number {
-  return readdirSync('/proc/self/fd').filter((each) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${each}`).endsWith(' (deleted)');
-    } catch {
-      return false;
-    }
-  }).length;
-}
-
-async function nothingHeld(): Promise<void> {
-  await eventually(() => heldBudget.freeBytes === HELD_BYTES_MAX, 'memory given back');
-  if (process.platform === 'linux') expect(unnamed()).toBe(0);
 }
 
 describe('what policy hears', () => {
