@@ -4,7 +4,11 @@ import { credentialsOf, requestHead } from 'secretless-sidecar/connector/testing
 import { describe, expect, test } from 'vitest';
 import { basicAuth } from './index.ts';
 
-const CONTEXT = { origin: { scheme: 'https', host: 'api.example.com', port: 443 }, now: new Date(0), version: 'v1' } as const;
+const CONTEXT = {
+  origin: { scheme: 'https', host: 'api.example.com', port: 443 },
+  now: new Date(0),
+  version: 'v1',
+} as const;
 
 async function fieldFor(username: string, password: string, headers = {}): Promise<string[]> {
   const given = requestHead('GET', '/x?a=1;b', headers);

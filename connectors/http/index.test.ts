@@ -5,7 +5,11 @@ import { describe, expect, test } from 'vitest';
 import type { HttpConfig } from './config.ts';
 import { http } from './index.ts';
 
-const CONTEXT = { origin: { scheme: 'https', host: 'api.example.com', port: 443 }, now: new Date(0), version: 'v1' } as const;
+const CONTEXT = {
+  origin: { scheme: 'https', host: 'api.example.com', port: 443 },
+  now: new Date(0),
+  version: 'v1',
+} as const;
 
 async function send(
   config: HttpConfig,

@@ -173,7 +173,12 @@ describe('an oauth1 service', () => {
   const now = new Date(1_700_000_000_500);
 
   async function signed(head: RequestHead, body?: Uint8Array): Promise<{ head: RequestHead; value: string }> {
-    const result = await service.authenticate(head, credentials, { origin: where, now, version: 'v1', ...(body && { body }) });
+    const result = await service.authenticate(head, credentials, {
+      origin: where,
+      now,
+      version: 'v1',
+      ...(body && { body }),
+    });
     return { head: result.head, value: headerValues(result.head.headers, 'authorization').join('|') };
   }
 

@@ -163,7 +163,7 @@ async function takesAway(service: HttpService, credentials: Values, given: Reque
   });
   if (thrown === undefined) return true;
   if (thrown instanceof SidecarError && thrown.fault === 'downstream') return false;
-  throw thrown;
+  throw thrown as Error;
 }
 
 const SPELLINGS: readonly ((name: string) => string)[] = [
