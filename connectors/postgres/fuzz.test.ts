@@ -167,7 +167,9 @@ function checkIdentity(packet: Buffer, { database, replication }: Facts): void {
   const valuesOf = (name: string): string[] => parts.filter((_, at) => at % 2 === 1 && parts[at - 1] === name);
   if (valuesOf('user').join() !== 'app') throw new Error(`as the user ${valuesOf('user').join()}`);
   const [opened = '', ...more] = valuesOf('database');
-  const isAllowed = opened === database || Buffer.from(opened, 'latin1').toString('utf8') === database;
+  // What is not UTF-8 is told to policy with its bytes as lone surrogates (PEP 383).
+  const escaped = opened.replace(/[\u0080-\u00ff]/g, (byte) => String.fromCharCode(0xdc00 + byte.charCodeAt(0)));
+  const isAllowed = escaped === database || Buffer.from(opened, 'latin1').toString('utf8') === database;
   if (!isAllowed || more.length > 0) throw new Error('a database that policy did not see');
   const replicates = valuesOf('replication').some((value) => !['', 'off', 'false', '0', 'no'].includes(value));
   if (replicates && replication !== true) throw new Error('a replication stream that policy did not see');
