@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runCli } from '../src/cli/run.ts';
 import { recordedIo } from '../src/cli/testdata/recorded-io.ts';
@@ -95,7 +97,13 @@ describe('an answer that breaks off', () => {
 test('P24: the environment of an agent has what each kind of SDK reads, and needs neither a proxy nor a bundle of authorities', async () => {
   const { rig } = await startAws();
   const io = recordedIo({ env: { SECRETLESS_HOME: rig.folder } });
-  expect(await runCli(['env', '-f', rig.file, '--json', 'aws'], io)).toBe(0);
+  const file = join(rig.folder, 'fixed.yml');
+  let next = 8009;
+  writeFileSync(
+    file,
+    readFileSync(rig.file, 'utf8').replace(/127\.0\.0\.1:0\b/g, () => `127.0.0.1:${next++}`),
+  );
+  expect(await runCli(['env', '-f', file, '--json', 'aws'], io)).toBe(0);
   const variables = JSON.parse(io.out()) as Record<string, string | null>;
   // Python's SDK reads the second name alone.
   expect([variables['AWS_REGION'], variables['AWS_DEFAULT_REGION']]).toEqual([REGION, REGION]);
