@@ -119,6 +119,17 @@ describe('where a request goes', () => {
     expect(upstream.requests).toHaveLength(0);
   });
 
+  test('only a pattern with a host binds a request to it, and none lets a credential go in clear unless written', async () => {
+    const asked = 'GET http://plain.example/x HTTP/1.1\nHost: plain.example';
+    const patterns = { "'^http://plain\\.example/'": true, "'^http'": false };
+    for (const [pattern, bound] of Object.entries(patterns)) {
+      const rig = await startRouting(() => ({}), { service: [`config: { authenticateURLsMatching: ${pattern} }`] });
+      expect((await ask(rig.port, asked)).body).toContain('plaintext-refused');
+      expect(rig.arrivals).toMatchObject([{ bound, basePath: '', origin: { scheme: 'http', host: 'plain.example' } }]);
+      expect(rig.events('decision').filter(({ result }) => result === 'allow')).toEqual([]);
+    }
+  });
+
   test('`forceSSL: true` upgrades what the request names, and refuses a plaintext origin of the connector', async () => {
     const service = ['config: { forceSSL: true }'];
     const { port, arrivals } = await startRouting(() => ({}), { service });

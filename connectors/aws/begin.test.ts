@@ -7,7 +7,7 @@ import { WELL_KNOWN_KEY } from './config.ts';
 import { aws } from './index.ts';
 import { UNSIGNED_PAYLOAD } from './sign/canonical.ts';
 import { SigningKey } from './sign/key.ts';
-import { presignTarget } from './sign/presign.ts';
+import { presignTarget } from './testdata/presign.ts';
 import { EcdsaKey } from './sign/sigv4a.ts';
 import {
   agentSigns,

@@ -15,7 +15,7 @@ import { aws } from './index.ts';
 import { readAuthentication, type V4Authentication } from './sign/authentication.ts';
 import { UNSIGNED_PAYLOAD } from './sign/canonical.ts';
 import { SigningKey } from './sign/key.ts';
-import { presignTarget } from './sign/presign.ts';
+import { presignTarget } from './testdata/presign.ts';
 import type { Scope } from './sign/scope.ts';
 import { EcdsaKey } from './sign/sigv4a.ts';
 import { signHead } from './sign/sigv4.ts';

@@ -56,7 +56,10 @@ export async function prove(context: HttpContext, placement: Placement, id: stri
   }
 }
 
-/** Asks policy for one request; `body` where its connector needs it to tell what the request is. Errors: `policy-denied`, `rate-limited`, `path-ambiguous`; each is in the ledger. */
+/**
+ * Asks policy for one request; `body` where its connector needs it to tell what the request is. Errors:
+ * `policy-denied`, `rate-limited`, `path-ambiguous`; each is in the ledger.
+ */
 export function decide(context: HttpContext, placement: Placement, id: string, body?: Uint8Array): Promise<Grant> {
   return admission.decide(
     context,

@@ -21,11 +21,6 @@ export class ChangingBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
     this.#source = source;
   }
 
-  /** Bytes that it will have; undefined where that is not known beforehand. */
-  get contentLength(): number | undefined {
-    return this.#changed.bytes;
-  }
-
   [Symbol.asyncIterator](): this {
     return this;
   }

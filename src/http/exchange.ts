@@ -43,7 +43,8 @@ export type CountedDownstream = Downstream & {
 /**
  * Carries one exchange from the parsed head to the last byte. Resolves when it is over; never rejects.
  *
- * Order: one authority → body if the agent is proven by it → policy → body if a signature needs it → lease → ledger → authenticate → upstream.
+ * Order: one authority → body if the agent is proven by it → policy → body if a signature needs it → lease → ledger →
+ * authenticate → upstream.
  * Nothing is retried that may have reached the upstream, except once after a refusal: a 401 on a cached credential, or
  * what the connector's `review` says can be mended.
  */

@@ -40,9 +40,8 @@ export class HeldBudget {
   }
 }
 
-/** The one of this process. */
+/** Those of this process. */
 export const heldBudget = new HeldBudget(HELD_BYTES_MAX);
-
 export const heldDiskBudget = new HeldBudget(HELD_DISK_BYTES_MAX);
 
 export interface HoldOptions {

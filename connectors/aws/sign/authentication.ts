@@ -2,7 +2,6 @@ import { onlyValue, type SignableHead } from './head.ts';
 import { SigningProblem } from './problem.ts';
 import { parseQuery, type Parameter, splitTarget, V4_QUERY_NAMES } from './query.ts';
 import { parseCredential, type Scope } from './scope.ts';
-import { EXPIRES_SECONDS_MAX } from './presign.ts';
 import { type Algorithm, amzDateOf, timeOfAmzDate } from './string-to-sign.ts';
 
 /** How a request says who sends it. Nothing of it is proven before `verifyInbound`. */
@@ -31,6 +30,8 @@ export interface V4Authentication {
   readonly expiresSeconds?: number;
 }
 
+/** S3 API Reference, "Authenticating Requests: Using Query Parameters": seven days. */
+export const EXPIRES_SECONDS_MAX = 604_800;
 const AUTHORIZATION_LENGTH_MAX = 8192;
 const ALGORITHMS: readonly Algorithm[] = ['AWS4-HMAC-SHA256', 'AWS4-ECDSA-P256-SHA256'];
 /** RFC 9110 section 5.6.2, without capitals. */

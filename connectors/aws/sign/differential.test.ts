@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { readAuthentication } from './authentication.ts';
 import { EMPTY_SHA256 } from './canonical.ts';
 import { SigningKey } from './key.ts';
-import { presignTarget } from './presign.ts';
+import { presignTarget } from '../testdata/presign.ts';
 import { signHead } from './sigv4.ts';
 import { hmacVerifier, verifyInbound } from './verify.ts';
 

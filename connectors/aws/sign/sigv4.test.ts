@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { EMPTY_SHA256, UNSIGNED_PAYLOAD } from './canonical.ts';
 import type { SignableHead } from './head.ts';
 import { SigningKey } from './key.ts';
-import { presignTarget } from './presign.ts';
+import { presignTarget } from '../testdata/presign.ts';
 import { SigningProblem } from './problem.ts';
 import { signHead, type Signing } from './sigv4.ts';
 

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { EcdsaKey } from './sigv4a.ts';
 import { SigningKey, type Signer } from './key.ts';
-import { presignTarget } from './presign.ts';
+import { presignTarget } from '../testdata/presign.ts';
 import { type SignedHead, signHead } from './sigv4.ts';
 import { canonicalRequest, sha256Latin1 } from './canonical.ts';
 import { signedFields } from './fields.ts';

@@ -3,7 +3,7 @@ import { readAuthentication, type V4Authentication } from './authentication.ts';
 import { EMPTY_SHA256, UNSIGNED_PAYLOAD } from './canonical.ts';
 import type { SignableHead } from './head.ts';
 import { SigningKey } from './key.ts';
-import { presignTarget } from './presign.ts';
+import { presignTarget } from '../testdata/presign.ts';
 import { SigningProblem } from './problem.ts';
 import { signHead } from './sigv4.ts';
 import { EcdsaKey } from './sigv4a.ts';

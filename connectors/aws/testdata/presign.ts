@@ -1,16 +1,15 @@
-import { canonicalRequest, sha256Latin1 } from './canonical.ts';
-import { signedFields } from './fields.ts';
-import type { SignableHead } from './head.ts';
-import type { Signer } from './key.ts';
-import { canonicalPath, pathRuleOf } from './path.ts';
-import { percentEncode } from './percent.ts';
-import { SigningProblem } from './problem.ts';
-import { canonicalQuery, parseQuery, type Parameter, splitTarget, V4_QUERY_NAMES } from './query.ts';
-import { checkSigner, withoutParameters } from './sigv4.ts';
-import { amzDateOf, stringToSign } from './string-to-sign.ts';
+import { EXPIRES_SECONDS_MAX } from '../sign/authentication.ts';
+import { canonicalRequest, sha256Latin1 } from '../sign/canonical.ts';
+import { signedFields } from '../sign/fields.ts';
+import type { SignableHead } from '../sign/head.ts';
+import type { Signer } from '../sign/key.ts';
+import { canonicalPath, pathRuleOf } from '../sign/path.ts';
+import { percentEncode } from '../sign/percent.ts';
+import { SigningProblem } from '../sign/problem.ts';
+import { canonicalQuery, parseQuery, type Parameter, splitTarget, V4_QUERY_NAMES } from '../sign/query.ts';
+import { checkSigner, withoutParameters } from '../sign/sigv4.ts';
+import { amzDateOf, stringToSign } from '../sign/string-to-sign.ts';
 
-/** S3 API Reference, "Authenticating Requests: Using Query Parameters": seven days. */
-export const EXPIRES_SECONDS_MAX = 604_800;
 
 export interface Presigning {
   readonly signer: Signer;
