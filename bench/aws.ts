@@ -1,4 +1,3 @@
-import { availableParallelism, loadavg, release, type } from 'node:os';
 import { judge } from './aws/bars.ts';
 import { measureBodies } from './aws/bodies.ts';
 import { measureCalls, measureLatency, warmUp } from './aws/calls.ts';
@@ -10,6 +9,7 @@ import type { SignAnswer, SignQuestion } from './aws/signer.ts';
 import { nodeChild, openStage, type Stage } from './aws/stage.ts';
 import type { Target } from './aws/target.ts';
 import { spread } from './harness/statistics.ts';
+import { isBusy, thisMachine } from './harness/machine.ts';
 import { CAN_READ_USAGE } from './harness/usage.ts';
 
 /** `npm run bench -- aws`. Returns the exit code: a missed bar is printed, only what broke is a failure. */
@@ -31,23 +31,18 @@ type Figures = Pick<AwsResult, 'proven' | 'signer' | 'calls' | 'ratePerSecond' |
 
 /** Measures the phases asked for. `say` is told of progress. Throws where a request is refused before anything counts. */
 export async function measureAws(options: AwsOptions, say: (words: string) => void): Promise<AwsResult> {
-  const load = loadavg();
+  const machine = thisMachine();
   const notes: string[] = [];
   if (options.source) notes.push('the sidecar runs from the checkout, not from the build');
   if (options.nodeFlags.length > 0) notes.push(`the sidecar runs with ${options.nodeFlags.join(' ')}`);
-  if (load[0]! > availableParallelism() / 2)
+  if (isBusy(machine))
     notes.push('the machine was busy when this began: speeds of a moment like this say little, ratios somewhat more');
   if (!CAN_READ_USAGE) notes.push('CPU and memory are read from /proc, which this system does not have: skipped');
   const stage = await openStage(options, say);
   try {
     const figures = await measurePhases(stage);
     const result = {
-      machine: {
-        node: process.versions.node,
-        system: `${type()} ${release()}`,
-        processors: availableParallelism(),
-        load,
-      },
+      machine,
       pinned: stage.placement.words,
       notes,
       ...figures,

@@ -1,4 +1,3 @@
-import { availableParallelism, loadavg, release, type } from 'node:os';
 import { judge } from './http/bars.ts';
 import { measureBodies } from './http/body.ts';
 import { parseHttpOptions, USAGE, type HttpOptions, type Phase } from './http/options.ts';
@@ -8,6 +7,7 @@ import { openStage, type Stage } from './http/stage.ts';
 import { measureIdle, measureStart } from './http/start.ts';
 import type { Target } from './http/target.ts';
 import { measureLatency, measureThroughput, warmUp } from './http/traffic.ts';
+import { thisMachine } from './harness/machine.ts';
 import { CAN_READ_USAGE } from './harness/usage.ts';
 
 /** `npm run bench -- http`. Returns the exit code: a missed bar is printed, only what broke is a failure. */
@@ -29,7 +29,7 @@ type Figures = Pick<HttpResult, 'throughput' | 'latency' | 'start' | 'idle' | 'b
 
 /** Measures the phases asked for. `say` is told of progress. */
 export async function measureHttp(options: HttpOptions, say: (words: string) => void): Promise<HttpResult> {
-  const load = loadavg();
+  const machine = thisMachine();
   const notes: string[] = [];
   if (options.source) notes.push('the sidecar runs from the checkout, not from the build');
   if (options.nodeFlags.length > 0) notes.push(`the sidecar runs with ${options.nodeFlags.join(' ')}`);
@@ -38,12 +38,7 @@ export async function measureHttp(options: HttpOptions, say: (words: string) => 
   try {
     const figures = await measurePhases(stage, notes);
     const result = {
-      machine: {
-        node: process.versions.node,
-        system: `${type()} ${release()}`,
-        processors: availableParallelism(),
-        load,
-      },
+      machine,
       pinned: stage.placement.words,
       notes,
       ...figures,

@@ -1,4 +1,4 @@
-import { availableParallelism, loadavg, release, type } from 'node:os';
+import { isBusy, thisMachine } from './harness/machine.ts';
 import { CAN_READ_USAGE } from './harness/usage.ts';
 import { judge } from './postgres/bars.ts';
 import { missingClients } from './postgres/clients.ts';
@@ -49,11 +49,11 @@ interface Figures {
 
 /** Measures the phases asked for. `say` is told of progress. */
 export async function measurePostgres(options: PostgresOptions, say: (words: string) => void): Promise<PostgresResult> {
-  const load = loadavg();
+  const machine = thisMachine();
   const notes = new Set<string>();
   if (options.source) notes.add('the sidecar runs from the checkout, not from the build');
   if (options.nodeFlags.length > 0) notes.add(`the sidecar runs with ${options.nodeFlags.join(' ')}`);
-  if (load[0]! > availableParallelism() / 2)
+  if (isBusy(machine))
     notes.add('the machine was busy when this began: ratios of a moment like this say little, CPU times somewhat more');
   if (!CAN_READ_USAGE) notes.add('CPU and memory are read from /proc, which this system does not have: skipped');
   const stage = await openStage(options, say);
@@ -61,13 +61,7 @@ export async function measurePostgres(options: PostgresOptions, say: (words: str
     const figures: Figures = { transactions: [], copies: [], idle: [], churn: [] };
     for (const transport of options.transports) await measureTransport(stage, transport, figures, notes);
     const result = {
-      machine: {
-        node: process.versions.node,
-        system: `${type()} ${release()}`,
-        processors: availableParallelism(),
-        load,
-        server: `PostgreSQL ${stage.server.version}`,
-      },
+      machine: { ...machine, server: `PostgreSQL ${stage.server.version}` },
       pinned: stage.placement.words,
       notes: [...notes],
       ...figures,

@@ -1,15 +1,11 @@
 import type { Bar } from '../harness/bars.ts';
+import type { Machine } from '../harness/machine.ts';
 import type { Spread } from '../harness/statistics.ts';
 import type { CallShape, BodyMode } from './requests.ts';
 
 /** What the bench found; `--json` prints it as is. Missing: not measured, or the system does not tell. */
 export interface AwsResult {
-  readonly machine: {
-    readonly node: string;
-    readonly system: string;
-    readonly processors: number;
-    readonly load: readonly number[];
-  };
+  readonly machine: Machine;
   readonly pinned: string;
   readonly notes: readonly string[];
   readonly proven: readonly Proven[];

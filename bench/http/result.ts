@@ -1,14 +1,10 @@
 import type { Bar } from '../harness/bars.ts';
+import type { Machine } from '../harness/machine.ts';
 import type { Spread } from '../harness/statistics.ts';
 
 /** What the bench found; `--json` prints it as is. Missing: not measured, or the system does not tell. */
 export interface HttpResult {
-  readonly machine: {
-    readonly node: string;
-    readonly system: string;
-    readonly processors: number;
-    readonly load: readonly number[];
-  };
+  readonly machine: Machine;
   readonly pinned: string;
   readonly notes: readonly string[];
   readonly throughput?: readonly TargetFigures[];

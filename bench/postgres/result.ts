@@ -1,16 +1,11 @@
 import type { Bar } from '../harness/bars.ts';
+import type { Machine } from '../harness/machine.ts';
 import type { Spread } from '../harness/statistics.ts';
 import type { Transport } from './options.ts';
 
 /** What the bench found; `--json` prints it as is. Missing: not measured, or the system does not tell. */
 export interface PostgresResult {
-  readonly machine: {
-    readonly node: string;
-    readonly system: string;
-    readonly processors: number;
-    readonly load: readonly number[];
-    readonly server: string;
-  };
+  readonly machine: Machine & { readonly server: string };
   readonly pinned: string;
   readonly notes: readonly string[];
   readonly transactions: readonly TransactionFigures[];
