@@ -176,6 +176,12 @@ export const ERRORS = {
     'the certificate of the upstream could not be verified',
     'ask the operator to check the TLS settings of this service',
   ),
+  'host-key-unknown': entry(
+    'upstream',
+    502,
+    'the host key of the upstream is not one that this service knows',
+    'ask the operator to compare it with `hostKey` or `knownHosts` of this service: somebody may be on the way',
+  ),
   'upstream-protocol': entry(
     'upstream',
     502,

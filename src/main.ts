@@ -72,6 +72,7 @@ export function startSidecar({ file, env, log, onConfig, onStopRequested }: RunO
     version,
     file,
     load: () => loadOrRefuse(file, env, (problem) => log.warn({ problem }, 'configuration')),
+    stateFolder: stateFolder(env),
     connectors,
     openStores: storesOf,
     log,

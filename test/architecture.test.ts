@@ -34,7 +34,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'connector',
     'telemetry',
   ],
-  stream: ['error', 'young-generation', 'policy', 'credential', 'admission', 'connector', 'telemetry'],
+  upstream: ['error'],
+  relay: ['error', 'policy', 'credential', 'admission', 'connector', 'telemetry', 'upstream'],
+  stream: ['error', 'young-generation', 'policy', 'credential', 'admission', 'connector', 'upstream', 'telemetry'],
   sidecar: [
     'error',
     'schema',
@@ -47,7 +49,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'ledger',
     'telemetry',
     'http',
+    'upstream',
     'stream',
+    'relay',
     'certificate',
   ],
   cli: [
@@ -60,6 +64,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'ledger',
     'telemetry',
     'http',
+    'upstream',
     'stream',
     'sidecar',
     'certificate',
@@ -149,7 +154,12 @@ test('only main.ts names the connectors', () => {
 });
 
 test('the core switches on the kind of a connector, never on its name', () => {
-  for (const file of [...sources('src/http'), ...sources('src/stream'), ...sources('src/sidecar')]) {
+  for (const file of [
+    ...sources('src/http'),
+    ...sources('src/stream'),
+    ...sources('src/relay'),
+    ...sources('src/sidecar'),
+  ]) {
     const text = readFileSync(join(root, file), 'utf8');
     expect(text, file).not.toMatch(/connector(\.name)?\s*[!=]==?\s*['"`]/);
     expect(text, file).not.toMatch(/switch\s*\([^)]*(connector|name)\)\s*\{\s*case '/);
@@ -170,7 +180,7 @@ const MAY_EXPOSE = [
   'src/providers/aws-credentials/sdk.ts',
   'src/providers/rds-iam/token.ts',
   'src/credential/version.ts',
-  'src/sidecar/generation.ts',
+  'src/sidecar/opening.ts',
   // AWS: a key is derived, and two parts of it travel as text.
   'connectors/aws/signing-credentials.ts',
   // The Postgres login: a password becomes a message, a hash or keys; PEM goes to TLS.
@@ -181,6 +191,18 @@ const MAY_EXPOSE = [
   'connectors/postgres/scram-keys.ts',
   'connectors/postgres/settings.ts',
   'connectors/postgres/tls-plan.ts',
+  // Keys of SSH: a text becomes a key, a passphrase goes to the worker that derives.
+  'src/connector/ssh/derive.ts',
+  'src/connector/ssh/ppk.ts',
+  'src/connector/ssh/private-key.ts',
+  // The SSH logins: a password becomes a message or an answer, a token is compared, a text says which host is meant.
+  'connectors/ssh/transport/client-login.ts',
+  'connectors/ssh/transport/identity.ts',
+  'connectors/ssh/transport/keyboard-interactive.ts',
+  'connectors/ssh/upstream/host-trust.ts',
+  'connectors/ssh/upstream/login-ways.ts',
+  // The agent: settings that come as credentials are read.
+  'connectors/ssh-agent/key-ring.ts',
 ];
 
 test('secrets are exposed only in the places that are listed', () => {

@@ -42,7 +42,7 @@ function importProblem(file: string, module: string, folder: string): string | u
     return resolve(dirname(file), module).startsWith(`${folder}/`) ? undefined : 'reaches out of its folder';
   }
   if (module.startsWith('secretless-sidecar')) {
-    if (module === 'secretless-sidecar/connector') return undefined;
+    if (module === 'secretless-sidecar/connector' || module === 'secretless-sidecar/connector/ssh') return undefined;
     return isTest && module === 'secretless-sidecar/connector/testing' ? undefined : 'is not the public SDK';
   }
   // Protocol code yields or is pure: sockets, processes and files are the sidecar's.

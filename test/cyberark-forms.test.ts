@@ -208,6 +208,7 @@ async function startVersion1(file: string, folder: string): Promise<void> {
   const sidecar = await Sidecar.start({
     version: '0',
     file,
+    stateFolder: folder,
     load: () => ({
       ...loadOrRefuse(file, { HOME: folder, SECRETLESS_HOME: folder }, () => undefined),
       telemetry: { listenOn: undefined, log: { level: 'info' } },

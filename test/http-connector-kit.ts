@@ -100,6 +100,7 @@ async function start(
     version: 'test',
     file: 'probe.yml',
     load: () => configOf(yaml, own, folder),
+    stateFolder: folder,
     connectors: own,
     openStores: storesOf,
     log: openLog({ level: 'debug', stream: { write } }),

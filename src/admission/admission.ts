@@ -1,7 +1,7 @@
 import type { CredentialSource, Lease } from '../credential/lease.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
 import type { DecisionEvent, LedgerEvent } from '../ledger/event.ts';
-import type { AccessRequest, Decision, Grant, Principal } from '../policy/request.ts';
+import type { AccessRequest, Decision, Facts, Grant, Principal, SshRequest } from '../policy/request.ts';
 
 /** The parts that every use of a credential passes. */
 export interface AdmissionContext {
@@ -26,6 +26,28 @@ export interface Use {
   readonly method?: string;
   readonly path?: string;
   readonly database?: string;
+  readonly request?: SshRequest;
+  readonly user?: string;
+  /** Or the name of a subsystem. */
+  readonly command?: string;
+  /** Where it leads beyond the upstream; of a signature, what it is for: a host key, a namespace. */
+  readonly destination?: string;
+}
+
+/** What the ledger tells of facts, beside the request line of HTTP. */
+export function toldOf({
+  database,
+  ssh,
+}: Facts): Pick<Use, 'database' | 'request' | 'user' | 'command' | 'destination'> {
+  const command = ssh?.command ?? ssh?.subsystem;
+  const destination = ssh?.destination ?? ssh?.hostKey ?? ssh?.namespace;
+  return {
+    ...(database === undefined ? {} : { database }),
+    ...(ssh === undefined ? {} : { request: ssh.request }),
+    ...(ssh?.user === undefined ? {} : { user: ssh.user }),
+    ...(command === undefined ? {} : { command }),
+    ...(destination === undefined ? {} : { destination }),
+  };
 }
 
 /**

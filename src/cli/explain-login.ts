@@ -5,7 +5,7 @@ import { Policy } from '../policy/policy.ts';
 import type { Facts } from '../policy/request.ts';
 import { UsageError } from './command.ts';
 import { answerOf, type Explained } from './explained.ts';
-import { AWS_CONNECTOR, serviceNamed } from './explain-service.ts';
+import { AGENT_CONNECTOR, AWS_CONNECTOR, serviceNamed, SSH_CONNECTOR } from './explain-service.ts';
 
 /** A login to a stream service, as far as policy can tell logins apart. */
 export interface Login {
@@ -20,6 +20,9 @@ export function explainLogin(config: Config, login: Login): Explained[] {
   const service = serviceNamed(config, login.service);
   if (service.connector === AWS_CONNECTOR) {
     throw new UsageError(`service ${quote(service.name)} takes requests to AWS: say with --aws what is asked for`);
+  }
+  if (service.connector === SSH_CONNECTOR || service.connector === AGENT_CONNECTOR) {
+    throw new UsageError(`service ${quote(service.name)} is one of SSH: say with --ssh what is asked for`);
   }
   if (connectors.find(({ name }) => name === service.connector)?.kind === 'http') {
     throw new UsageError(`service ${quote(service.name)} takes HTTP requests: explain a URL, or a path and --listener`);

@@ -5,6 +5,9 @@ import { didYouMean } from './suggest.ts';
 
 /** The connector whose requests are asked about by what they want: their signature cannot be written on a command line. */
 export const AWS_CONNECTOR = 'aws';
+/** Those that are asked about by what is wanted of them: a login says too little. */
+export const SSH_CONNECTOR = 'ssh';
+export const AGENT_CONNECTOR = 'ssh-agent';
 
 /** Errors: `UsageError`. */
 export function serviceNamed({ services }: Config, wanted: string): ServiceConfig {

@@ -9,7 +9,7 @@ import { connectors, loadOrRefuse, storesOf } from '../main.ts';
 import { Policy } from '../policy/policy.ts';
 import { Generation } from '../sidecar/generation.ts';
 import { Recollections } from '../stream/recollections.ts';
-import { Tally } from '../stream/tally.ts';
+import { Tally } from '../upstream/tally.ts';
 import { openLog } from '../telemetry/log.ts';
 import { openMetrics } from '../telemetry/metrics.ts';
 import { defineCommand, JSON_OPTION, UsageError } from './command.ts';
@@ -17,13 +17,14 @@ import { configFile, FILE_OPTION } from './config-file.ts';
 import { EXIT } from './exit.ts';
 import { AWS_OPTIONS, awsQuestionOf, awsText, explainAws, type AwsQuestion, type AwsValues } from './explain-aws.ts';
 import { explainLogin, loginText, type Login } from './explain-login.ts';
+import { explainSsh, SSH_OPTIONS, sshQuestionOf, sshText, type SshQuestion, type SshValues } from './explain-ssh.ts';
 import { answerOf, explainedText, type Explained } from './explained.ts';
 
 export const command = defineCommand({
   name: 'explain',
   summary: 'show which service and rule a request or a login would hit, and why; nothing is sent, fetched or counted',
   usage:
-    '[-f file] [--listener address] [--json] [METHOD] <url or path> | --service name [options of the login or of --aws]',
+    '[-f file] [--listener address] [--json] [METHOD] <url or path> | --service name [options of the login, of --aws or of --ssh]',
   positionals: 2,
   options: {
     file: FILE_OPTION,
@@ -37,10 +38,28 @@ export const command = defineCommand({
       value: 'service:Operation',
       meaning: 'a request to AWS; METHOD and URL are for rules on them',
     },
-    agent: { type: 'string', value: 'name', meaning: 'who signs the request to AWS' },
+    agent: { type: 'string', value: 'name', meaning: 'who asks, of AWS or over SSH' },
     region: { type: 'string', value: 'name', meaning: 'region of the request to AWS' },
     object: { type: 'string', value: 'bucket/key', meaning: 'object that it is for, or a bucket' },
     'copied-from': { type: 'string', value: 'bucket/key', meaning: 'object that it copies' },
+    ssh: {
+      type: 'string',
+      value: 'request',
+      meaning: 'what is asked for over SSH: exec, shell, forward, sign-login …',
+    },
+    user: { type: 'string', value: 'name', meaning: 'who it is upstream' },
+    command: { type: 'string', value: 'text', meaning: 'of exec: the command' },
+    'git-repo': { type: 'string', value: 'path', meaning: 'of exec: a fetch from this repository' },
+    push: { type: 'boolean', meaning: 'a push to it' },
+    subsystem: { type: 'string', value: 'name', meaning: 'of subsystem: which' },
+    destination: {
+      type: 'string',
+      value: 'host:port',
+      meaning: 'of forward, listen and jump, or the path of a socket',
+    },
+    'host-key': { type: 'string', value: 'fingerprint', meaning: 'of sign-login: host that is logged in to' },
+    namespace: { type: 'string', value: 'name', meaning: 'of sign-document: what the signature is good for' },
+    forwarded: { type: 'boolean', meaning: 'of signatures: a host on the way asks for it' },
     json: JSON_OPTION,
   },
   async run({ values, positionals }, io) {
@@ -56,7 +75,7 @@ export const command = defineCommand({
   },
 });
 
-interface QuestionValues extends AwsValues {
+interface QuestionValues extends AwsValues, SshValues {
   readonly service?: string;
   readonly database?: string;
   readonly application?: string;
@@ -66,7 +85,8 @@ interface QuestionValues extends AwsValues {
 type Question =
   | { readonly about: 'request'; readonly head: RequestHead }
   | { readonly about: 'login'; readonly login: Login }
-  | { readonly about: 'aws'; readonly aws: AwsQuestion };
+  | { readonly about: 'aws'; readonly aws: AwsQuestion }
+  | { readonly about: 'ssh'; readonly ssh: SshQuestion };
 
 const LOGIN_OPTIONS = ['database', 'application', 'replication'] as const;
 
@@ -76,6 +96,8 @@ function questionOf(values: QuestionValues, [first, second]: readonly string[]):
   const method = second === undefined ? 'GET' : first!.toUpperCase();
   const target = second ?? first;
   const ofLogin = LOGIN_OPTIONS.find((name) => values[name] !== undefined);
+  const ofSsh = SSH_OPTIONS.find((name) => values[name] !== undefined);
+  if (ofSsh !== undefined) return { about: 'ssh', ssh: sshQuestionOver(ofSsh, values, ofLogin ?? target) };
   const ofAws = AWS_OPTIONS.find((name) => values[name] !== undefined);
   if (ofAws !== undefined) {
     if (ofLogin !== undefined) throw new UsageError(`--${ofLogin} is of a login, and --${ofAws} of a request to AWS`);
@@ -95,6 +117,15 @@ function questionOf(values: QuestionValues, [first, second]: readonly string[]):
   return { about: 'request', head: { method, target, headers: [] } };
 }
 
+function sshQuestionOver(option: string, values: QuestionValues, other: string | undefined): SshQuestion {
+  const { service, ssh } = values;
+  if (ssh === undefined) throw new UsageError(`--${option} is of what is asked for over SSH: add --ssh request`);
+  const tooMany = other ?? AWS_OPTIONS.find((name) => name !== 'agent' && values[name] !== undefined);
+  if (tooMany !== undefined) throw new UsageError(`--ssh is a question of its own, "${tooMany}" is too many`);
+  if (service === undefined) throw new UsageError('--ssh needs the name of its service: add --service');
+  return sshQuestionOf(service, values);
+}
+
 async function answered(
   config: Config,
   question: Question,
@@ -105,6 +136,8 @@ async function answered(
       return { asked: loginText(question.login), explained: explainLogin(config, question.login) };
     case 'aws':
       return { asked: awsText(question.aws), explained: explainAws(config, question.aws) };
+    case 'ssh':
+      return { asked: sshText(question.ssh), explained: explainSsh(config, question.ssh) };
     case 'request': {
       const { head } = question;
       return { asked: `${head.method} ${head.target}`, explained: await explainRequest(config, head, listener) };
@@ -131,7 +164,9 @@ async function explainRequest(config: Config, head: RequestHead, listener: strin
     now: () => new Date(),
     recollections: new Recollections(),
     upstreams: new Tally(),
+    confirmations: new Tally(),
     localIdentity: refused,
+    hostKey: refused,
   };
   const stores = storesOf(config.providers);
   const parts = { connectors, context, metrics: openMetrics({ version: '' }), store: stores.of, fetchKeys: false };

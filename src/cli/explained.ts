@@ -1,5 +1,5 @@
 import type { Explanation, Finding } from '../policy/decide.ts';
-import type { AwsFacts } from '../policy/request.ts';
+import type { AwsFacts, SshFacts } from '../policy/request.ts';
 import { table } from './table.ts';
 
 /** One answer of `secretless explain`, as `--json` prints it. */
@@ -19,6 +19,10 @@ export interface Explained {
   readonly aws?: AwsFacts;
   /** The other answer where what the upstream answers holds a credential. */
   readonly returningCredentials?: Answer;
+  /** Of what is asked for over SSH, as asked about. */
+  readonly ssh?: SshFacts;
+  /** The answer to the login before it, or to the listing of keys, where it is another. */
+  readonly opening?: Answer & Pick<SshFacts, 'request'>;
   readonly credential: boolean;
   readonly allowed: boolean;
   /** Code of the refusal. */
@@ -56,6 +60,9 @@ export function explainedText(question: string, one: Explained): string {
   lines.push(`  ${answerText(one)}`);
   if (one.returningCredentials !== undefined) {
     lines.push(`  if the answer holds a credential: ${answerText(one.returningCredentials)}`);
+  }
+  if (one.opening !== undefined) {
+    lines.push(`  ${one.opening.request === 'keys' ? 'keys are listed' : 'login'} before: ${answerText(one.opening)}`);
   }
   const rows = one.rules.map(({ rule, effect, decides, because }) => [
     `  ${rule}`,

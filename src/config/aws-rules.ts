@@ -2,7 +2,7 @@ import type { ServiceConfig } from './config.ts';
 import type { Context } from './context.ts';
 import type { Path } from './node.ts';
 import { quote } from './problem.ts';
-import { each, fits, type WrittenRule } from './rule-names.ts';
+import { concernedBy, each, type WrittenRule } from './rule-names.ts';
 
 /** The connector whose requests are told apart by `aws`. */
 const CONNECTOR = 'aws';
@@ -41,9 +41,7 @@ export function checkAws(rule: WrittenRule, path: Path, services: readonly Servi
 }
 
 function checkServed(rule: WrittenRule, path: Path, services: readonly ServiceConfig[], { report }: Context): void {
-  const concerned = services.filter(
-    ({ name }) => rule.services?.some((pattern) => pattern !== undefined && fits(pattern, name)) ?? true,
-  );
+  const concerned = concernedBy(rule, services);
   // A rule about no service at all has been warned of.
   if (concerned.length === 0 || concerned.some(({ connector }) => connector === CONNECTOR)) return;
   const which = rule.services === undefined ? 'no service of the file' : 'no service that the rule is about';

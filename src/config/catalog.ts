@@ -3,9 +3,14 @@ import type { Provider } from '../providers/provider.ts';
 import type { TSchema } from '../schema.ts';
 
 /** What configuration must know of a connector; a `Connector` fits. */
-export interface CatalogConnector extends Pick<Connector, 'name' | 'aliases' | 'config' | 'otherCredentials'> {
+export interface CatalogConnector extends Pick<
+  Connector,
+  'name' | 'aliases' | 'config' | 'otherCredentials' | 'otherCredentialsMultiline'
+> {
   readonly kind: string;
   readonly routes?: boolean;
+  readonly sharesListeners?: boolean;
+  via?(config: never): string | undefined;
   readonly credentials: readonly CredentialSpec[];
   check?(
     config: never,

@@ -121,7 +121,7 @@ describe('a literal credential', () => {
 
   test('of a name that takes many lines keeps them', () => {
     const text =
-      'version: 2\nservices:\n  s:\n    connector: ssh\n    listenOn: tcp://127.0.0.1:1\n    credentials:\n      privateKey: |\n        a\n        b\n';
+      'version: 2\nservices:\n  s:\n    connector: ssh\n    listenOn: tcp://127.0.0.1:1\n    credentials:\n      address: db\n      privateKey: |\n        a\n        b\n';
     const { config, problems } = load(text, { catalog: wholeCatalog });
     expect(problems.filter((problem) => problem.severity === 'error')).toEqual([]);
     expect(config?.services[0]?.credentials['privateKey']?.get).toBe('a\nb\n');

@@ -26,9 +26,9 @@ export function buildCredentials(
   const named = written as WrittenByName;
   checkNames(named, connector, path, context);
   for (const [name, credential] of Object.entries(named)) {
-    const multiline =
-      connector === undefined || connector.credentials.some((spec) => spec.name === name && spec.multiline);
-    const reference = buildReference(credential, [...path, name], multiline, context);
+    const spec = connector?.credentials.find((known) => known.name === name);
+    const multiline = connector === undefined || (spec ?? { multiline: connector.otherCredentialsMultiline }).multiline;
+    const reference = buildReference(credential, [...path, name], multiline === true, context);
     if (reference === undefined) continue;
     const chosen = chooseField(name, reference, [...path, name], context);
     if (chosen !== undefined) credentials[name] = chosen;
@@ -194,7 +194,7 @@ function checkNames(
 
 /** Names of credentials that are public in all the protocols that use them. */
 const PUBLIC =
-  /^(address|application_name|comment|confirm|database|dbname|host|hostkey|lifetime|org|organization|port|region|ssl(mode|host|rootcert|cert)|tenant|user|username|account)$/i;
+  /^(address|application_name|comment|confirm|database|dbname|host|hostkey|knownhosts|lifetime|org|organization|port|region|ssl(mode|host|rootcert|cert)|tenant|user|username|account)$/i;
 
 function literalText(text: string, path: Path, multiline: boolean, context: Context): string {
   const { report } = context;

@@ -38,13 +38,21 @@ interface ServiceSchema {
 
 /** A service with the old word for its connector, and the `config` that each connector takes. */
 function withProtocol(service: ServiceSchema, catalog: Catalog): object {
+  // Only what other services lead through may do without an address.
+  const via = catalog.connectors.filter((connector) => connector.via !== undefined);
+  const words = connectorWords({ ...catalog, connectors: via });
+  const addressed = { required: ['listenOn'] };
+  const mayGoWithout = { properties: { connector: { enum: words } }, required: ['connector'] };
   const protocol = { type: 'string', description: 'Old word for `connector`', deprecated: true };
   return {
     ...service,
     properties: { ...service.properties, protocol },
     required: service.required.filter((key) => key !== 'connector'),
     anyOf: [{ required: ['connector'] }, { required: ['protocol'] }],
-    allOf: catalog.connectors.map((connector) => configBranch(connector)),
+    allOf: [
+      words.length === 0 ? addressed : { if: mayGoWithout, else: addressed },
+      ...catalog.connectors.map((connector) => configBranch(connector)),
+    ],
   };
 }
 

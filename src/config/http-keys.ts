@@ -14,6 +14,7 @@ const TLS = /^(ssl|tls)/;
 /** Refuses what only HTTP services have, each key with what takes its place. */
 export function refuseHttpKeys(
   written: Loose<Service>,
+  kind: string,
   connector: CatalogConnector | undefined,
   path: Path,
   { report, options }: Context,
@@ -23,17 +24,30 @@ export function refuseHttpKeys(
     report.error([...path, ...keys], message, { on: 'key' });
   };
   const word = written.connector ?? 'the connector';
+  const isRelay = kind === 'relay';
   const named = (names: RegExp): string => {
     const known = connector?.credentials.map(({ name }) => name).filter((name) => names.test(name)) ?? [];
     return known.length === 0 ? '' : ` (${known.join(', ')})`;
   };
-  const place = `${word} is told where to go by its credentials${named(PLACE)}`;
-  const tls = `${word} takes its TLS settings as credentials${named(TLS)}`;
-  const oneUpstream = 'whatever connects here goes to the one upstream of the service';
+  const goesNowhere = isRelay && connector !== undefined && named(PLACE) === '';
+  const place = goesNowhere
+    ? `${word} has no upstream of its own`
+    : `${word} is told where to go by its credentials${named(PLACE)}`;
+  const tls =
+    isRelay && named(TLS) === ''
+      ? `${word} protects what it carries itself`
+      : `${word} takes its TLS settings as credentials${named(TLS)}`;
+  const oneUpstream = isRelay
+    ? `${word} decides what becomes of each connection`
+    : 'whatever connects here goes to the one upstream of the service';
   if (written.target !== undefined) refuse(['target'], place);
   if (written.unmatched !== undefined) refuse(['unmatched'], oneUpstream);
   if (written.tls !== undefined) refuse(['tls'], tls);
-  if (written.limits?.body !== undefined) refuse(['limits', 'body'], 'a stream has no request bodies');
+  if (written.limits?.body !== undefined)
+    refuse(
+      ['limits', 'body'],
+      isRelay ? `a connection of ${word} has no request bodies` : 'a stream has no request bodies',
+    );
   const config = nodeAt(options.tree, [...path, 'config'])?.node;
   if (childOf(config, 'authenticateURLsMatching') !== undefined) {
     refuse(['config', 'authenticateURLsMatching'], oneUpstream);

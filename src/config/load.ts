@@ -3,6 +3,7 @@ import type { Config, ListenAddress } from './config.ts';
 import type { Context, LoadOptions } from './context.ts';
 import { expandVariables } from './expand.ts';
 import { childOf, stringOf, type MapNode, type Node } from './node.ts';
+import { checkPassages } from './passages.ts';
 import { printable } from './print.ts';
 import type { Problem, Report } from './problem.ts';
 import { buildProviders } from './providers.ts';
@@ -61,6 +62,7 @@ function build(document: Loose<Document>, file: MapNode, report: Report, options
     const written = document.services?.[name];
     return written === undefined ? [] : [buildService(name, written, context)];
   });
+  checkPassages(built, context);
   const telemetry = buildTelemetry(document.telemetry, context);
   const control = buildControl(document.control, context);
   const taken: { word: string; address: ListenAddress }[] = [

@@ -1,3 +1,4 @@
+import type { ServiceConfig } from './config.ts';
 import type { Document } from './schema.ts';
 import type { Loose } from './validate.ts';
 
@@ -18,4 +19,11 @@ export function each(
 export function fits(pattern: string, name: string): boolean {
   const source = pattern.split('*').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
   return new RegExp(`^${source.join('[^]*')}$`).test(name);
+}
+
+/** Services that the rule is about. */
+export function concernedBy(rule: WrittenRule, services: readonly ServiceConfig[]): readonly ServiceConfig[] {
+  return services.filter(
+    ({ name }) => rule.services?.some((pattern) => pattern !== undefined && fits(pattern, name)) ?? true,
+  );
 }

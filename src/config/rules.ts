@@ -8,6 +8,7 @@ import { childOf, nodeAt, type Path } from './node.ts';
 import { quote } from './problem.ts';
 import { each, fits, type WrittenRule } from './rule-names.ts';
 import type { Document } from './schema.ts';
+import { checkSsh } from './ssh-rules.ts';
 import type { Loose } from './validate.ts';
 
 /** RFC 9110 section 5.6.2: `token`, without the `*` that would look like a wildcard. */
@@ -36,6 +37,7 @@ export function checkRules(
     each(rule.paths, (pattern, index) => checkPath(pattern, [...path, 'paths', index], context));
     each(rule.hosts, (host, index) => checkHost(host, [...path, 'hosts', index], context));
     checkAws(rule, path, services, context);
+    checkSsh(rule, path, services, context);
     checkTime(rule.time, [...path, 'time'], context);
     if (rule.rate !== undefined && rule.effect === 'deny') {
       report.error([...path, 'rate'], 'a rate belongs to a rule that allows', { on: 'key' });

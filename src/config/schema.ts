@@ -101,15 +101,20 @@ function tls(view: View, words: Words) {
   );
 }
 
+/** The canonical view lets an empty list through: which services need no address is not for a schema to say. */
+function listenOn(view: View) {
+  return Type.Array(Type.String({ minLength: 1 }), {
+    ...(view === 'canonical' ? {} : { minItems: 1 }),
+    description: 'Addresses accepted on',
+    examples: [['tcp://127.0.0.1:8080']],
+  });
+}
+
 function service(view: View, words: Words) {
   const text = Type.String({ minLength: 1 });
   return strict({
     connector: word(view, words.connectors, false, 'Knows the protocol’s login or signing'),
-    listenOn: orShort(
-      view,
-      Type.Array(text, { minItems: 1, description: 'Addresses accepted on', examples: [['tcp://127.0.0.1:8080']] }),
-      text,
-    ),
+    listenOn: Type.Optional(orShort(view, listenOn(view), text)),
     credentials: credentials(view, words),
     config: Type.Optional(
       Type.Unsafe<Record<string, unknown>>({
@@ -154,6 +159,42 @@ function service(view: View, words: Words) {
   });
 }
 
+function covered(description: string) {
+  return Type.Optional(Type.Boolean({ description }));
+}
+
+const ssh = Type.Object(
+  {
+    users: Type.Optional(names('Who it is upstream, `*` for any run of characters', ['git'])),
+    commands: Type.Optional(
+      names('Whole commands; `*`: any run of letters, digits, blanks and `_@%+=:,./-`, `**`: anything', ['uptime']),
+    ),
+    git: Type.Optional(
+      Type.Object(
+        {
+          repos: Type.Optional(names('Repositories, `*` within a segment, `**` over slashes', ['acme/*'])),
+          push: covered('Pushes alone, or all but pushes'),
+        },
+        { additionalProperties: false, minProperties: 1, description: 'Commands of git' },
+      ),
+    ),
+    shell: covered('Shells'),
+    pty: covered('Terminals; where it is not written they go with shells'),
+    subsystems: Type.Optional(names('Names of subsystems, `*` for any run of characters', ['sftp'])),
+    forwards: Type.Optional(names('`host:port` or paths of sockets, `*` as in names', ['db.internal:5432'])),
+    listens: Type.Optional(names('Likewise, where the upstream is to listen', ['localhost:8080'])),
+    agentForwarding: covered('Agent forwarding, and signatures that are asked for through it'),
+    x11Forwarding: covered('X11 forwarding'),
+    hostKeys: Type.Optional(
+      names('Signatures for logins to these hosts: fingerprints, or `*`', [
+        'SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU',
+      ]),
+    ),
+    namespaces: Type.Optional(names('Signatures of documents, by namespace, `*` as above', ['git'])),
+  },
+  { additionalProperties: false, minProperties: 1, description: 'What is asked for over SSH, or of an agent' },
+);
+
 const rule = strict({
   id: Type.String({ minLength: 1, maxLength: 128, description: 'Unique; named in every refusal and in the ledger' }),
   effect: Type.Union([Type.Literal('allow'), Type.Literal('deny')]),
@@ -179,6 +220,7 @@ const rule = strict({
       { additionalProperties: false, minProperties: 1, description: 'Requests to Amazon Web Services' },
     ),
   ),
+  ssh: Type.Optional(ssh),
   returnsCredentials: Type.Optional(
     Type.Boolean({ description: 'Allow: answers that hold a credential too. Deny: those alone, and never false' }),
   ),

@@ -25,6 +25,10 @@ export interface BuiltService {
   readonly kind: string | undefined;
   /** True where the connector itself finds out where a request goes. */
   readonly routes: boolean;
+  /** True where the connector finds out which of several services of an address is meant. */
+  readonly sharesListeners: boolean;
+  /** Name of the service that this one's upstream is reached through. */
+  readonly via: string | undefined;
   readonly written: { readonly unmatched: boolean; readonly agent: boolean; readonly socketMode: boolean };
 }
 
@@ -39,10 +43,10 @@ export function buildService(name: string, written: WrittenService, context: Con
   const listenOn = buildListenOn(written.listenOn, path, context);
   const credentials = buildCredentials(written.credentials, connector, [...path, 'credentials'], context);
   const elsewhere = kind !== undefined && kind !== 'http';
-  if (elsewhere) refuseHttpKeys(written, connector, path, context);
+  if (elsewhere) refuseHttpKeys(written, kind, connector, path, context);
   const target = elsewhere ? undefined : buildTarget(written, path, context);
   const match = buildMatch(written.config !== undefined, kind, path, context);
-  const config = buildConfig(connector, credentials, path, context);
+  const { config, via } = buildConfig(connector, credentials, path, context);
   const routes = connector?.routes === true && written.target === undefined && !match.written;
   if (routes) checkRouting(written, path, context);
   else if (kind === 'http') checkDirection(written, match, target, path, context);
@@ -68,6 +72,8 @@ export function buildService(name: string, written: WrittenService, context: Con
     service,
     kind,
     routes,
+    sharesListeners: connector?.sharesListeners === true,
+    via,
     written: { unmatched: written.unmatched !== undefined, agent: written.agent !== undefined, socketMode },
   };
 }
@@ -163,8 +169,8 @@ function buildConfig(
   credentials: Readonly<Record<string, CredentialReference>>,
   path: Path,
   context: Context,
-): unknown {
-  if (connector === undefined) return {};
+): { readonly config: unknown; readonly via?: string | undefined } {
+  if (connector === undefined) return { config: {} };
   const { report, options } = context;
   const isHttp = connector.kind === 'http';
   const base = [...path, 'config'];
@@ -177,7 +183,7 @@ function buildConfig(
     scalarsAsText: true,
     otherKeys: isHttp ? HTTP_KEYS : [],
   });
-  if (!valid) return value;
+  if (!valid) return { config: value };
   const found = nodeAt(options.tree, [...path, 'credentials'])?.node;
   const written = found?.kind === 'map' && !isNameless(found) ? [...found.entries.keys()] : [];
   // Without names in the file they are those that the provider brings.
@@ -187,7 +193,7 @@ function buildConfig(
     if (problem.severity === 'warning') report.warn([...place, ...problem.path], problem.message);
     else report.error([...place, ...problem.path], problem.message);
   }
-  return value;
+  return { config: value, via: connector.via?.(value as never) };
 }
 
 /** Whatever comes to the address and is for no other service is for this one. */

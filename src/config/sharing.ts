@@ -59,17 +59,16 @@ function isEphemeral(address: ListenAddress): boolean {
   return address.kind === 'tcp' && address.port === 0;
 }
 
-/** One address: HTTP services only, one of them with a target at most, all of one agent. */
+/** One address: services that tell what is whose, one of them with a target at most, all of one agent. */
 function settleGroup(group: readonly Bound[], settled: Map<string, ServiceConfig>, context: Context): void {
   const { report } = context;
   const [first, ...rest] = group as [Bound, ...Bound[]];
-  const isHttp = ({ built }: Bound): boolean => built.kind === 'http';
   const target = group.find(({ built }) => built.service.target !== undefined);
   for (const bound of rest) {
     const name = quote(first.built.service.name);
     if (bound.built.kind === undefined || first.built.kind === undefined) continue;
-    if (!isHttp(bound) || !isHttp(first)) {
-      report.error(bound.path, `the address is taken by service ${name}: only HTTP services share one`);
+    if (!isShared(bound, first)) {
+      report.error(bound.path, `the address is taken by service ${name}: only ${sharersBeside(first)} share one`);
       continue;
     }
     if (bound.built.service.target !== undefined && target !== undefined && bound !== target) {
@@ -85,10 +84,31 @@ function settleGroup(group: readonly Bound[], settled: Map<string, ServiceConfig
       );
     }
   }
-  const sharing = group.filter(isHttp);
+  const sharing = group.filter((bound) => bound === first || isShared(bound, first));
+  if (first.built.sharesListeners && sharing.length > 1) checkNames(sharing, context);
   checkRouting(sharing, context);
   checkOverlaps(sharing, context);
   for (const key of ['unmatched', 'socketMode'] as const) settle(sharing, key, settled, context);
+}
+
+function isShared({ built }: Bound, { built: first }: Bound): boolean {
+  if (built.kind === 'http') return first.kind === 'http';
+  return built.sharesListeners && built.service.connector === first.service.connector;
+}
+
+function sharersBeside({ built }: Bound): string {
+  return built.sharesListeners ? `services of ${built.service.connector}` : 'HTTP services';
+}
+
+/** Whoever connects says which service is meant, behind the user's name: `deploy--build`. */
+function checkNames(group: readonly Bound[], { report }: Context): void {
+  for (const { built } of group) {
+    const { name } = built.service;
+    if (/^[A-Za-z0-9_.][A-Za-z0-9_.-]*$/.test(name) && !name.includes('--')) continue;
+    const message =
+      'a service that shares its address has a name of letters, digits, `_`, `.` and single `-` that does not begin with `-`';
+    report.error(['services', name], message, { on: 'key' });
+  }
 }
 
 /** One service at most may take what no other does; `unmatched` then has nothing left to say. */

@@ -5,6 +5,7 @@ import type { Facts } from '../policy/request.ts';
 import type { Handshake, StreamContext } from './handshake.ts';
 import type { RequestHead, ResponseHead } from './head.ts';
 import type { Origin } from './origin.ts';
+import type { RelayService } from './relay.ts';
 
 export interface CredentialSpec<Name extends string = string> {
   readonly name: Name;
@@ -39,6 +40,8 @@ export interface Describe<Schema extends TSchema = TSchema, Name extends string 
   readonly credentials: readonly CredentialSpec<Name>[];
   /** Meaning of credentials by any other name; absent: other names are refused. */
   readonly otherCredentials?: string;
+  /** As `CredentialSpec.multiline`, of those by any other name. */
+  readonly otherCredentialsMultiline?: boolean;
   /**
    * Problems that the schema cannot see: a template that does not parse, a credential that nothing provides.
    * `literals` has the credentials that the file itself holds, by name: any of them may be a secret, so a message
@@ -49,6 +52,17 @@ export interface Describe<Schema extends TSchema = TSchema, Name extends string 
     credentialNames: readonly string[],
     literals?: Readonly<Record<string, string>>,
   ): readonly ConfigProblem[];
+  /** For `secretless doctor`: what of this machine the connector needs, or is faster with. Touches nothing. */
+  doctor?(): Promise<readonly DoctorFinding[]>;
+}
+
+export interface DoctorFinding {
+  /** Noun phrase: `native ciphers of ssh2`. */
+  readonly name: string;
+  /** `slower`: it works all the same. */
+  readonly verdict: 'good' | 'slower' | 'wrong';
+  /** One sentence with what to do next, lower case, no full stop; where it is not good. */
+  readonly next?: string;
 }
 
 export interface HttpConnector<Schema extends TSchema = TSchema, Name extends string = string> extends Describe<
@@ -135,7 +149,7 @@ export type AgentEnvironment =
   | { readonly problem: string };
 
 export interface EnvironmentQuestion {
-  /** `http://127.0.0.1:8080`: where the service listens. */
+  /** Where the service listens: `http://127.0.0.1:8080`; of kind `relay` `tcp://127.0.0.1:2222` or `unix:///run/agent.sock`. */
   readonly url: string;
   /** Whoever the listener belongs to. */
   readonly owner: string;
@@ -230,7 +244,35 @@ export interface StreamService<Name extends string = string> {
   close?(): void;
 }
 
-export type Connector = HttpConnector | StreamConnector;
+export interface RelayConnector<Schema extends TSchema = TSchema, Name extends string = string> extends Describe<
+  Schema,
+  Name
+> {
+  readonly kind: 'relay';
+  /**
+   * True where several services may share a listener: `relay` of the first by name then finds out which one is meant
+   * (`RelayConnection.choose`).
+   */
+  readonly sharesListeners?: boolean;
+  /** For `secretless env`: absent where a program needs no more than the address. */
+  environment?(config: Static<Schema>, question: EnvironmentQuestion): AgentEnvironment;
+  /** For `secretless ssh config`: how clients of SSH log in to the sidecar; absent where its clients are no such. */
+  clientLogin?(config: Static<Schema>): ClientLogin;
+  /** Name of the service whose upstream is the way to this one's: `dial` may go `via` it and no other. */
+  via?(config: Static<Schema>): string | undefined;
+  /** One instance per service; it may keep state. A promise where its code is loaded at the first use. */
+  open(config: Static<Schema>): RelayService<Name> | Promise<RelayService<Name>>;
+}
+
+/** How a client of SSH shows whose agent it is. */
+export interface ClientLogin {
+  /** Name of the method (RFC 4252). */
+  readonly method: 'none' | 'publickey' | 'password';
+  /** Agents that prove themselves with it; absent: whoever the listener belongs to. */
+  readonly agents?: readonly string[];
+}
+
+export type Connector = HttpConnector | StreamConnector | RelayConnector;
 
 /** Keeps the literal credential names, so that `credentials.get('typo')` does not compile. */
 export function defineHttpConnector<Schema extends TSchema, const Name extends string>(
@@ -243,5 +285,12 @@ export function defineHttpConnector<Schema extends TSchema, const Name extends s
 export function defineStreamConnector<Schema extends TSchema, const Name extends string>(
   connector: StreamConnector<Schema, Name>,
 ): StreamConnector<Schema, Name> {
+  return connector;
+}
+
+/** As `defineHttpConnector`, for protocols whose whole conversation the connector leads. */
+export function defineRelayConnector<Schema extends TSchema, const Name extends string>(
+  connector: RelayConnector<Schema, Name>,
+): RelayConnector<Schema, Name> {
   return connector;
 }

@@ -1,7 +1,9 @@
 /**
  * A kit for authors of connectors, published as `secretless-sidecar/connector/testing`: what every connector has to
- * keep, as named checks for any test runner; and `Playbook`, to test a login against the transcript of a conversation.
+ * keep, as named checks for any test runner; `Playbook`, to test a login against the transcript of a conversation; and
+ * `RelayRehearsal`, a connection in memory for connectors that lead the whole of it.
  */
+import type { Duplex } from 'node:stream';
 import type { Credentials } from '../credential/lease.ts';
 import { Secret } from '../credential/secret.ts';
 import { SidecarError } from '../error.ts';
@@ -9,11 +11,13 @@ import type { Connector } from './connector.ts';
 import type { RequestHead } from './head.ts';
 import { descriptionChecks } from './testing-description.ts';
 import { httpChecks } from './testing-http.ts';
+import { relayChecks, silent } from './testing-relay.ts';
 import { streamChecks } from './testing-stream.ts';
 
 export { EndlessLogin, perform, STEPS_MAX, type Performer, type StepOf } from './perform.ts';
 export { cutEverywhere } from './playbook-cuts.ts';
 export { Playbook, type AuthorizeExpectations, type Outcome, type PlaybookOptions } from './playbook.ts';
+export { RelayRehearsal, type Dialled, type RelayScript } from './relay-rehearsal.ts';
 export { Rehearsal, type Remembered, type Replies } from './rehearsal.ts';
 export { TranscriptMismatch, type Expected, type Sent } from './transcript.ts';
 
@@ -27,8 +31,14 @@ export interface ConnectorSample {
   /**
    * For kind `stream`: what a client sends first, in hex (blanks are allowed). It has to lead, with the sample's
    * credentials, to a permission being asked and the upstream being dialled; empty where the server speaks first.
+   * For kind `relay`: what a client sends first; it need not lead anywhere.
    */
   readonly opening?: string;
+  /**
+   * For kind `relay`, where answers of the relay decide what a client says: one that connects, uses the service, and
+   * ends. It has to lead to a permission being asked. Whatever it meets, it gives up within 5 s; it may throw.
+   */
+  readonly converse?: (client: Duplex) => Promise<void>;
   /**
    * For kind `http`, where the service has a `begin`: makes a request one that it takes, with a Host and signed with the
    * agent's own key where it asks for one. Default: the request as it is.
@@ -57,6 +67,7 @@ export function conformanceChecks(connector: Connector, sample: ConnectorSample)
     opening: '',
     present,
     rewritesQuery: false,
+    converse: silent,
     ...sample,
     rotated: sample.rotated ?? rotatedOf(sample.credentials),
   };
@@ -66,6 +77,8 @@ export function conformanceChecks(connector: Connector, sample: ConnectorSample)
       return [...checks, ...httpChecks(connector, whole)];
     case 'stream':
       return [...checks, ...streamChecks(connector, whole)];
+    case 'relay':
+      return [...checks, ...relayChecks(connector, whole)];
     default:
       return connector satisfies never;
   }

@@ -16,8 +16,12 @@
  * | `upstream` | uses | origin the use goes to |
  * | `method`, `path` | uses | of the request; the path without query, since queries may hold secrets |
  * | `database` | uses | that a login asked for, or was given |
- * | `status` | `exchange.ended` | HTTP status sent downstream |
- * | `exchanges` | `connection.closed` | exchanges on this connection |
+ * | `request` | uses | what is asked for over SSH, or of an agent that signs: see `SshRequest` |
+ * | `user` | uses | who it is upstream |
+ * | `command` | uses | that runs there, or the name of a subsystem, as printable text; see below |
+ * | `destination` | uses | where a forward, listen or jump leads; of a signature what it is for: the fingerprint of a host key, a namespace |
+ * | `status` | `exchange.ended` | HTTP status sent downstream, or exit status of a command |
+ * | `exchanges` | `connection.closed` | exchanges on this connection, or things allowed on a relay |
  * | `bytesUp`, `bytesDown` | ends | body or stream bytes towards the upstream and back |
  * | `ms` | ends | duration in milliseconds |
  * | `credentials` | `decision` | version of each credential lent, by name; never a value |
@@ -30,15 +34,18 @@
  * | `refused`, `dropped` | `ledger.recovered` | since then: uses refused, and ends that found the queue full |
  * | `prev` | all | SHA-256 of the line before, without its newline, in hex; 64 zeros on line 1 |
  *
- * **Long texts** are cut: a `path`, `reason` or `upstream` over 512 bytes to its first 400 characters, a `method` over 32
+ * **Printable text.** In `command`, `user` and `destination` control and format characters, line separators and bytes that
+ * are not UTF-8 are written as `\xNN`, one a byte; a backslash that would read as one of those is `\x5c`.
+ *
+ * **Long texts** are cut: a `path`, `command`, `reason` or `upstream` over 512 bytes to its first 400 characters, a `method` over 32
  * bytes to 32, any other over 256 bytes (in `principal` 128) to 200 (100); then `…`, `sha256:` and 12 hex digits of the whole.
  *
  * **Folded refusals.** Of the refusals (`decision` with `deny` or `error`) that have connection (`id` up to `-`), service,
  * principal, rule, result and reason in common, the first 20 in one second have a line each. At the end of that second,
- * one more line with `count` stands for all others; its `id`, `upstream`, `method` and `path` are those of the last.
+ * one more line with `count` stands for all others; its `id` and all that was asked for are those of the last.
  * What is allowed is never folded.
  */
-import type { Principal } from '../policy/request.ts';
+import type { Principal, SshRequest } from '../policy/request.ts';
 
 /** What every use tells of itself. */
 interface Use {
@@ -54,6 +61,10 @@ interface Use {
   /** Whatever follows `?` or `#` is left out of the line. */
   readonly path?: string | undefined;
   readonly database?: string | undefined;
+  readonly request?: SshRequest | undefined;
+  readonly user?: string | undefined;
+  readonly command?: string | undefined;
+  readonly destination?: string | undefined;
 }
 
 /** In the ledger before the credential leaves. */
@@ -65,7 +76,7 @@ export interface DecisionEvent extends Use {
   readonly count?: number | undefined;
 }
 
-/** One HTTP exchange is over. */
+/** One HTTP exchange, or one thing admitted on a relay, is over. */
 export interface ExchangeEndedEvent extends Use {
   readonly type: 'exchange.ended';
   readonly status?: number | undefined;

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { Principal } from '../policy/request.ts';
 import { boundedJson, type Bound } from './bounded.ts';
 import type { RecordedEvent } from './event.ts';
+import { printableText } from './printable-text.ts';
 
 /** The newest line of a chain. */
 export interface Tip {
@@ -47,6 +48,10 @@ export function formatLine(event: RecordedEvent, atMs: number, seq: number, prev
     text('method', any.method, METHOD) +
     (any.path === undefined ? '' : text('path', withoutQuery(any.path), LONG)) +
     text('database', any.database) +
+    text('request', any.request) +
+    text('user', shown(any.user)) +
+    text('command', shown(any.command), LONG) +
+    text('destination', shown(any.destination)) +
     number('status', any.status) +
     number('exchanges', any.exchanges) +
     number('bytesUp', any.bytesUp) +
@@ -98,6 +103,10 @@ function range(value: unknown): ParsedLine['lost'] {
 
 function text(name: string, value: string | undefined, bound = NAME): string {
   return value === undefined ? '' : `,"${name}":${boundedJson(value, bound)}`;
+}
+
+function shown(value: string | undefined): string | undefined {
+  return value === undefined ? undefined : printableText(value);
 }
 
 /** Numbers to a thousandth; one that is not finite has no JSON form and is written as null. */

@@ -3,9 +3,11 @@ import { compileAws, type CompiledAws } from './aws.ts';
 import { compileMethods, compileNames, type Matcher } from './glob.ts';
 import { compileHosts, type HostMatcher } from './host-pattern.ts';
 import { Narrowing, type RuleLists } from './narrow.ts';
+import { checkedBoolean, partsOf, type Report } from './parts.ts';
 import { compilePaths, type PathMatcher } from './path-pattern.ts';
 import type { Decision } from './request.ts';
 import type { Rule } from './rules.ts';
+import { compileSsh, EVERY_SSH, type CompiledSsh } from './ssh.ts';
 import { compileWindow, type Window } from './time-window.ts';
 
 /** What policy says before a grant is made. */
@@ -17,6 +19,8 @@ export interface Allowance {
   readonly rule: string | undefined;
   /** The use must be counted against this rate. */
   readonly perMinute: number | undefined;
+  /** It is counted among the openings of the rule, which have a window of their own beside its requests. */
+  readonly opening?: true;
 }
 
 export type Refusal = Extract<Decision, { allow: false }>;
@@ -39,12 +43,17 @@ export interface CompiledRule {
   readonly applications: Matcher | undefined;
   readonly replication: boolean | undefined;
   readonly aws: CompiledAws | undefined;
+  readonly ssh: CompiledSsh;
   /** Allows requests whose answer holds a credential too, or denies those alone. */
   readonly returnsCredentials: boolean;
   readonly window: Window | undefined;
   readonly perMinute: number | undefined;
   /** The answer where the rule matches and nothing stands against it. */
   readonly verdict: Verdict;
+  /** The same of an allow rule, uncounted. */
+  readonly uncounted: Verdict;
+  /** The same of an allow rule, counted among its openings. */
+  readonly opened: Verdict;
   /** The answer of an allow rule outside its window. */
   readonly closed: Refusal;
 }
@@ -98,8 +107,6 @@ function compileRules(rules: readonly Rule[], problems: RuleProblem[]): Compiled
   });
 }
 
-type Report = (keys: readonly string[], message: string) => void;
-
 function compileRule(rule: Rule, report: Report): CompiledRule {
   const part = partsOf(rule, [], report);
   // A path with a slash at its end is mostly the same place upstream: a deny rule covers it, an allow rule must say so.
@@ -115,29 +122,14 @@ function compileRule(rule: Rule, report: Report): CompiledRule {
     applications: part('applications', compileNames),
     replication: part('replication', checkedBoolean),
     aws: part('aws', (aws) => compileAws(aws, rule.effect, partsOf(aws, ['aws'], report))),
+    ssh: part('ssh', (ssh) => compileSsh(ssh, rule.effect, report)) ?? EVERY_SSH[rule.effect],
     returnsCredentials: part('returnsCredentials', (returns) => checkedReturns(rule.effect, returns)) ?? false,
     window: part('time', compileWindow),
     perMinute: rule.effect === 'allow' ? part('rate', ({ perMinute }) => checkedRate(perMinute)) : undefined,
-    verdict: verdictOf(rule),
+    verdict: verdictOf(rule, rule.rate?.perMinute),
+    uncounted: verdictOf(rule, undefined),
+    opened: verdictOf(rule, rule.rate?.perMinute, { opening: true }),
     closed: refusal(rule.id, 'outside the time window of the rule'),
-  };
-}
-
-/** Compiles what stands at a key of `whole`; reports what is wrong with it, under `above`, and answers undefined. */
-function partsOf<Whole>(whole: Whole, above: readonly string[], report: Report) {
-  return <Key extends keyof Whole & string, Result>(
-    key: Key,
-    compile: (source: NonNullable<Whole[Key]>) => Result,
-  ): Result | undefined => {
-    const source = whole[key];
-    if (source === undefined || source === null) return undefined;
-    try {
-      if (Array.isArray(source) && source.length === 0) throw new Error('is empty, so the rule could never match');
-      return compile(source);
-    } catch (thrown) {
-      report([...above, key], thrown instanceof Error ? thrown.message : String(thrown));
-      return undefined;
-    }
   };
 }
 
@@ -151,20 +143,15 @@ function checkedRate(perMinute: number): number {
   throw new Error(`perMinute is a whole number from 1 to ${PER_MINUTE_MAX}`);
 }
 
-function checkedBoolean(value: boolean): boolean {
-  if (typeof value === 'boolean') return value;
-  throw new Error('is true or false');
-}
-
 /** A deny rule with `false` would deny all but what it seems to be about. */
 function checkedReturns(effect: Rule['effect'], returns: boolean): boolean {
   if (effect === 'deny' && !checkedBoolean(returns)) throw new Error('of a deny rule is true, or left out');
   return checkedBoolean(returns);
 }
 
-function verdictOf(rule: Rule): Verdict {
+function verdictOf(rule: Rule, perMinute: number | undefined, more: Pick<Allowance, 'opening'> = {}): Verdict {
   if (rule.effect === 'deny') return refusal(rule.id, 'denied by the rule');
-  return Object.freeze({ allow: true, rule: rule.id, perMinute: rule.rate?.perMinute });
+  return Object.freeze({ allow: true, rule: rule.id, perMinute, ...more });
 }
 
 /** Reasons name nothing from the request: they go to the ledger. */

@@ -3,10 +3,13 @@ import { compilePolicy, evaluate, type Verdict } from './decide.ts';
 import type { RateReader } from './rate.ts';
 import type { AccessRequest, AwsFacts, AwsObject, Facts } from './request.ts';
 import type { AwsSelector, Rule, TimeWindow, Weekday } from './rules.ts';
+import { drawSsh, drawSshFacts, matchesSsh } from './testdata/ssh-reference.ts';
 
 /** The reference: the documentation of `decide.ts` line by line, with regular expressions and no care for speed. */
 function reference(rules: readonly Rule[] | undefined, request: AccessRequest, now: Date, used: RateReader): Verdict {
-  if (rules === undefined && !request.facts.returnsCredentials) {
+  const { ssh } = request.facts;
+  const reaches = ['forward', 'listen', 'agent-forwarding', 'x11-forwarding'].includes(ssh?.request ?? '');
+  if (rules === undefined && !request.facts.returnsCredentials && !reaches) {
     return { allow: true, rule: undefined, perMinute: undefined };
   }
   const no = (rule: string, code: 'policy-denied' | 'path-ambiguous' = 'policy-denied'): Verdict => {
@@ -23,10 +26,20 @@ function reference(rules: readonly Rule[] | undefined, request: AccessRequest, n
     if (request.facts.returnsCredentials && !rule.returnsCredentials) continue;
     if (rule.paths && request.facts.pathAmbiguity) return no(rule.id, 'path-ambiguous');
     if (!matchesPaths(rule, request)) continue;
-    if (!withinTime(rule.time, now)) return no(rule.id);
+    const opens = ssh?.request === 'login' || ssh?.request === 'keys';
+    if (!withinTime(rule.time, now)) {
+      if (opens) continue;
+      return no(rule.id);
+    }
+    const isFree =
+      /^(pty|agent-forwarding|x11-forwarding)$/.test(ssh?.request ?? '') || matchesSsh(rule, ssh) === 'may';
+    if (isFree || !rule.rate)
+      return { allow: true, rule: rule.id, perMinute: undefined, ...(!isFree && opens && { opening: true }) };
     const { agent } = request.principal;
-    const wait = rule.rate ? used.waitMilliseconds(rule.id, agent, request.service, rule.rate.perMinute) : 0;
-    if (wait === 0) return { allow: true, rule: rule.id, perMinute: rule.rate?.perMinute };
+    const counted = opens ? 'openings' : 'requests';
+    const wait = used.waitMilliseconds(rule.id, agent, request.service, rule.rate.perMinute, counted);
+    if (wait === 0)
+      return { allow: true, rule: rule.id, perMinute: rule.rate.perMinute, ...(opens && { opening: true }) };
     return { allow: false, code: 'rate-limited', rule: rule.id, reason: '', retryAfterSeconds: Math.ceil(wait / 1000) };
   }
   return no('default-deny');
@@ -47,7 +60,8 @@ function matchesApartFromPaths(rule: Rule, { service, principal, facts }: Access
     anyOf('name', rule.databases, facts.database, wild) &&
     anyOf('name', rule.applications, facts.application, wild) &&
     [undefined, facts.replication].includes(rule.replication) &&
-    matchesAws(rule, facts.aws)
+    matchesAws(rule, facts.aws) &&
+    matchesSsh(rule, facts.ssh) !== 'no'
   );
 }
 
@@ -208,6 +222,17 @@ const WINDOWS: readonly TimeWindow[] = [
 function drawRule(draws: Draws, index: number): Rule {
   const { chance, one, some } = draws;
   const effect = chance(0.3) ? 'deny' : 'allow';
+  if (chance(0.4)) {
+    return {
+      id: `rule-${index}`,
+      effect,
+      ...(chance(0.3) && { agents: some([...AGENTS, 're*', '*er']) }),
+      ...(chance(0.05) && { methods: some([...METHODS, '*']) }),
+      ...(chance(0.9) && { ssh: drawSsh(draws, effect) }),
+      ...(chance(0.3) && { time: one(WINDOWS) }),
+      ...(chance(0.3) && { rate: { perMinute: one([1, 30]) } }),
+    };
+  }
   return {
     id: `rule-${index}`,
     effect,
@@ -254,7 +279,7 @@ function drawAwsFacts({ chance, one }: Draws): AwsFacts {
 
 function drawRequest(draws: Draws): AccessRequest {
   const { chance, one } = draws;
-  const facts: Facts = {
+  const asked: Facts = {
     ...(chance(0.9) && { method: one(METHODS) }),
     ...(chance(0.9) && { path: one(PATHS) }),
     ...(chance(0.1) && { pathAmbiguity: 'two slashes' }),
@@ -266,6 +291,7 @@ function drawRequest(draws: Draws): AccessRequest {
     ...(chance(0.6) && { aws: drawAwsFacts(draws) }),
     ...(chance(0.3) && { returnsCredentials: chance(0.5) }),
   };
+  const facts = chance(0.4) ? { ...(chance(0.05) && { method: 'GET' }), ssh: drawSshFacts(draws) } : asked;
   return { service: one(SERVICES), connector: 'http', principal: { agent: one(AGENTS), attested: 'listener' }, facts };
 }
 
@@ -284,8 +310,8 @@ test('a million random requests are decided as the documentation says', { timeou
       const now = draws.one(MOMENTS);
       const wait = draws.one([0, 0, 1, 59_001]);
       const used: RateReader = {
-        waitMilliseconds: (rule, agent, service, perMinute) =>
-          (perMinute + rule.length + agent.length + service.length) % 2 === 0 ? wait : 0,
+        waitMilliseconds: (rule, agent, service, perMinute, counted) =>
+          (perMinute + rule.length + agent.length + service.length + Number(counted === 'openings')) % 2 ? 0 : wait,
       };
       const expected = reference(rules, request, now, used);
       const actual = evaluate(policy, request, now, used);
@@ -304,6 +330,6 @@ test('a million random requests are decided as the documentation says', { timeou
 });
 
 function summary(verdict: Verdict): string {
-  if (verdict.allow) return `allow ${verdict.rule} ${verdict.perMinute}`;
+  if (verdict.allow) return `allow ${verdict.rule} ${verdict.perMinute} ${verdict.perMinute && verdict.opening}`;
   return `${verdict.code} ${verdict.rule} ${verdict.retryAfterSeconds}`;
 }

@@ -252,7 +252,7 @@ describe('rate', () => {
       allow('b', { rate }),
     ];
     for (const method of ['DELETE', 'PUT', 'GET']) decide(rules, asking({ method }), used);
-    expect(asked).toEqual([['a', 'reviewer', 'github', 30]]);
+    expect(asked).toEqual([['a', 'reviewer', 'github', 30, 'requests']]);
   });
 
   test('a deny rule has none', () => {

@@ -1,8 +1,9 @@
 /**
  * How policy decides.
  *
- * **Without rules** (`rules:` is absent) every request is allowed but those whose answer holds a credential: the sidecar
- * asks only for services bound to the listener. **With rules** (also with an empty list) nothing is allowed unless a rule says so:
+ * **Without rules** (`rules:` is absent) every request is allowed but those whose answer holds a credential and those that
+ * reach past an SSH session (forwards, listens, agent forwarding, X11): the sidecar asks only for services bound to the
+ * listener. **With rules** (also with an empty list) nothing is allowed unless a rule says so:
  *
  * 1. Deny rules are looked at first, in their order. The first that matches refuses, whatever else is allowed.
  * 2. Then allow rules, in their order. The first whose selectors match decides, also where its answer is no: outside
@@ -23,6 +24,7 @@
  * | `applications` | what the program that logs in calls itself, likewise; see below                                  |
  * | `replication`  | `true`: logins that ask for a replication stream; `false`: those that do not                     |
  * | `aws`          | requests to Amazon Web Services, by the lists in it; see below                                    |
+ * | `ssh`          | what is asked for over SSH, or of an agent that signs for it; see below                           |
  *
  * **Paths** begin with `/` and are compared segment by segment: `*` is any run of characters within one segment (but a
  * segment of it is not empty), `**` as a whole segment is any number of segments, also none: `/repos/acme/**` matches
@@ -59,13 +61,43 @@
  * `returnsCredentials: true` matches; the others pass such a request over, and without rules it is refused. Such an allow
  * rule allows the rest of what it matches as well. A deny rule with it denies those requests alone.
  *
+ * **`ssh`** says by its keys what a rule covers: a request that any of them covers, for one of its `users`. Where it names
+ * nothing (`users` alone, or no key but `false`), and in a rule without `ssh`, these are sessions (commands, shells,
+ * subsystems, terminals), jumps and signatures, less what is `false`; a deny rule then covers all the rest too. Forwards,
+ * listens, agent forwarding, X11 and signatures that a host on the way asks for (`forwarded`) are covered by the allow
+ * rules that name them, and by no others.
+ *
+ * | key in `ssh`      | covers                                                                                         |
+ * |-------------------|------------------------------------------------------------------------------------------------|
+ * | `commands`        | whole commands. Of an allow rule `*` is any run of ASCII letters, digits, blanks and `_@%+=:,./-`, and `**` of anything; of a deny rule both are anything |
+ * | `git`             | commands of git: `repos` without `.git` and outer slashes, case apart, `*` not over slashes and `**` over them; `push: true` pushes alone, `push: false` all but pushes. No other command |
+ * | `shell`, `pty`    | shells; terminals, which without `pty` go with shells                                           |
+ * | `subsystems`      | their names                                                                                    |
+ * | `forwards`        | `host:port` or paths of sockets as they are sent, of hosts case apart; jumps too. `*` alone is any of both; of an allow rule it is letters, digits and `._-[]:` in a host (`**` is anything), and all but slashes in a path (`**` slashes too) |
+ * | `listens`         | likewise                                                                                       |
+ * | `agentForwarding` | agent forwarding; with `hostKeys` or `namespaces` beside it also forwarded signatures of theirs; of a deny rule all forwarded signatures |
+ * | `x11Forwarding`   | X11                                                                                            |
+ * | `hostKeys`        | signatures for logins to hosts with these keys; `*` covers also hosts that are not proven        |
+ * | `namespaces`      | signatures of documents                                                                        |
+ *
+ * **What a request over SSH does not tell** matches a deny rule: a command that may be one of git's and cannot be read
+ * with certainty (to `git`), a host that is not proven (to `hostKeys`). No allow rule's key covers it. A document is
+ * signed for no user, so that no rule with `users` covers one.
+ *
+ * **Openings**: a `login`, and listing `keys`, are asked before anybody knows what for. An allow rule allows them where it
+ * covers something that may come after (a terminal, agent forwarding and X11 are nothing by themselves), a deny
+ * rule denies them where it covers all that may, for any user where the login names none. An allow rule outside its `time` passes them over, where it would refuse
+ * a request. What comes after is decided by itself each time.
+ *
  * **`time`**: open from `from` (inclusive, default 00:00) to `to` (exclusive, default 24:00) on the wall clock of `zone`
  * (IANA, default UTC). `from` later than `to` runs overnight, and `days` are the days on which the window begins:
  * fri 22:00–06:00 ends on Saturday morning. Times that the clock skips never come, times that it shows twice
  * count twice. A deny rule denies only within its window.
  *
  * **`rate`**: at most `perMinute` uses in any 60 seconds for each rule, agent and service. It is asked last, and only a
- * request that everything else allows is counted. A deny rule has no rate.
+ * request that everything else allows is counted. A deny rule has no rate. Over SSH openings are counted apart, so that
+ * a login and its command are not two uses of one budget, and only by rules that cover all they can of what comes after;
+ * terminals, agent forwarding and X11, which go with a command or a shell, are not counted.
  */
 import { DEFAULT_DENY, refusal } from './compile.ts';
 import type { Allowance, CompiledPolicy, CompiledRule, Refusal, Verdict } from './compile.ts';
@@ -73,6 +105,7 @@ import { findingOf, type Finding } from './finding.ts';
 import { lookFurther, lookWhole, Subject, type Look } from './look.ts';
 import type { RateReader } from './rate.ts';
 import type { AccessRequest } from './request.ts';
+import { coversOpening, isEquipment, isOpening, reachesFurther } from './ssh.ts';
 
 export { checkRules, compilePolicy } from './compile.ts';
 export type { Allowance, CompiledPolicy, Refusal, RuleProblem, Verdict } from './compile.ts';
@@ -86,6 +119,8 @@ export interface Explanation {
 
 const OPEN: Allowance = Object.freeze({ allow: true, rule: undefined, perMinute: undefined });
 const NO_RULE: Refusal = refusal(DEFAULT_DENY, 'no rule allows this');
+const NOT_NOW: Refusal = refusal(DEFAULT_DENY, 'no rule allows this now: the time of those that could is over');
+const NOT_NAMED: Refusal = refusal(DEFAULT_DENY, 'only a rule that names it allows this');
 const NO_CREDENTIALS: Refusal = refusal(
   DEFAULT_DENY,
   'the answer would hold a credential: only a rule with returnsCredentials allows it',
@@ -114,8 +149,7 @@ function walk(
   used: RateReader,
   findings: Finding[] | undefined,
 ): Verdict {
-  const returns = request.facts.returnsCredentials === true;
-  if (policy.open) return returns ? NO_CREDENTIALS : OPEN;
+  if (policy.open) return reserved(request) ?? OPEN;
   const subject = new Subject(request, now);
   // Who wants to know why hears of every rule, also of those that could not match.
   const { denies, allows } = findings === undefined ? policy.narrowing.rulesFor(request) : policy;
@@ -126,22 +160,30 @@ function walk(
     findings?.push(findingOf(rule, seen, request, verdict));
     if (verdict !== undefined) return verdict;
   }
+  let hasClosed = false;
   for (const rule of allows) {
     const seen = look(rule, subject);
+    hasClosed ||= seen === 'closed';
     const verdict = answer(rule, seen, request, used);
     findings?.push(findingOf(rule, seen, request, verdict));
     if (verdict !== undefined) return verdict;
   }
-  return returns ? NO_CREDENTIALS : NO_RULE;
+  return reserved(request) ?? (hasClosed ? NOT_NOW : NO_RULE);
 }
 
-/** What an allow rule answers; undefined where its selectors do not match. */
+/** The refusal of what no rule covers that does not say so; undefined where it is nothing like it. */
+function reserved({ facts }: AccessRequest): Refusal | undefined {
+  if (facts.returnsCredentials === true) return NO_CREDENTIALS;
+  return reachesFurther(facts.ssh?.request) ? NOT_NAMED : undefined;
+}
+
+/** What an allow rule answers; undefined where its selectors do not match, or where it leaves that to later rules. */
 function answer(rule: CompiledRule, seen: Look, request: AccessRequest, used: RateReader): Verdict | undefined {
   switch (seen) {
     case 'matches':
       return rule.perMinute === undefined ? rule.verdict : rated(rule, rule.perMinute, request, used);
     case 'closed':
-      return rule.closed;
+      return isOpening(request.facts.ssh) ? undefined : rule.closed;
     case 'ambiguous':
       return ambiguous(rule, request);
     case 'agents':
@@ -153,6 +195,7 @@ function answer(rule: CompiledRule, seen: Look, request: AccessRequest, used: Ra
     case 'applications':
     case 'replication':
     case 'aws':
+    case 'ssh':
     case 'returnsCredentials':
       return undefined;
     default:
@@ -161,8 +204,13 @@ function answer(rule: CompiledRule, seen: Look, request: AccessRequest, used: Ra
 }
 
 function rated(rule: CompiledRule, perMinute: number, request: AccessRequest, used: RateReader): Verdict {
-  const wait = used.waitMilliseconds(rule.source.id, request.principal.agent, request.service, perMinute);
-  if (wait <= 0) return rule.verdict;
+  const { ssh } = request.facts;
+  const opens = ssh !== undefined && isOpening(ssh);
+  if (isEquipment(ssh) || (opens && !coversOpening(rule.ssh, ssh))) return rule.uncounted;
+  const counted = opens ? 'openings' : 'requests';
+  const { principal, service } = request;
+  const wait = used.waitMilliseconds(rule.source.id, principal.agent, service, perMinute, counted);
+  if (wait <= 0) return opens ? rule.opened : rule.verdict;
   return {
     allow: false,
     code: 'rate-limited',

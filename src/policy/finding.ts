@@ -3,6 +3,7 @@ import type { CompiledRule, Verdict } from './compile.ts';
 import type { Look } from './look.ts';
 import type { AccessRequest } from './request.ts';
 import type { Rule } from './rules.ts';
+import { untoldSsh, whyUnmatchedSsh } from './ssh-why.ts';
 
 /** What became of one rule that was looked at. */
 export interface Finding {
@@ -45,6 +46,8 @@ function because(compiled: CompiledRule, seen: Look, request: AccessRequest, ver
       return unmatchedReplication(request.facts.replication);
     case 'aws':
       return compiled.aws === undefined ? '' : whyUnmatchedAws(rule.aws ?? {}, compiled.aws, request.facts.aws);
+    case 'ssh':
+      return whyUnmatchedSsh(rule, compiled.ssh, request.facts.ssh);
     case 'returnsCredentials':
       return rule.effect === 'deny' ? 'the answer holds no credential' : 'the rule does not say returnsCredentials';
     case 'closed':
@@ -62,7 +65,9 @@ function reasonOf(verdict: Verdict | undefined): string {
   return verdict === undefined || verdict.allow ? 'all selectors match' : verdict.reason;
 }
 
-function untoldOf({ aws }: CompiledRule, { facts }: AccessRequest): string {
+function untoldOf({ aws, ssh }: CompiledRule, { facts }: AccessRequest): string {
+  const overSsh = untoldSsh(ssh, facts.ssh);
+  if (overSsh !== undefined) return `: ${overSsh}`;
   const untold = aws === undefined ? [] : untoldAws(aws, facts.aws);
   return untold.length === 0 ? '' : `: the request tells no ${untold.join(' and no ')}, which counts as a match`;
 }

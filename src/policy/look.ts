@@ -3,10 +3,11 @@ import type { CompiledRule } from './compile.ts';
 import { unmatchedSelector, type PlainSelector } from './narrow.ts';
 import { numbersOf, segmentsOf, type PathMatcher } from './path-pattern.ts';
 import type { AccessRequest, Facts } from './request.ts';
+import { unmatchedSsh } from './ssh.ts';
 
 /** How a rule looks at a request: the selector that does not match, or what speaks for or against a match. */
 export type Look =
-  PlainSelector | LoginSelector | 'aws' | 'returnsCredentials' | 'paths' | 'matches' | 'closed' | 'ambiguous';
+  PlainSelector | LoginSelector | 'aws' | 'ssh' | 'returnsCredentials' | 'paths' | 'matches' | 'closed' | 'ambiguous';
 
 /** A request with what several rules need of it. */
 export class Subject {
@@ -40,6 +41,7 @@ export function lookFurther(rule: CompiledRule, subject: Subject): Look {
   const unmet = unmatchedLogin(rule, facts);
   if (unmet !== undefined) return unmet;
   if (rule.aws !== undefined && unmatchedAws(rule.aws, facts.aws) !== undefined) return 'aws';
+  if (unmatchedSsh(rule.ssh, facts.ssh) !== undefined) return 'ssh';
   if (sparesAnswer(rule, facts)) return 'returnsCredentials';
   if (rule.paths !== undefined) {
     const { path, pathAmbiguity } = facts;

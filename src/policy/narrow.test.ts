@@ -35,6 +35,17 @@ test('what a login says of itself is not worked out here, and takes no memory', 
   expect(narrowing.rulesFor(asking({ database: 'stock', application: 'x', replication: true }))).toBe(first);
 });
 
+test('what is asked for over SSH is not worked out here either', () => {
+  const overSsh = compilePolicy([
+    { id: 'd', effect: 'deny', ssh: { users: ['root'] } },
+    { id: 'a', effect: 'allow', ssh: { commands: ['uptime'] } },
+  ]);
+  const narrowing = new Narrowing(overSsh);
+  const first = narrowing.rulesFor(asking({ ssh: { request: 'exec', user: 'root', command: 'id' } }));
+  expect([first.denies.length, first.allows.length]).toEqual([1, 1]);
+  expect(narrowing.rulesFor(asking({ ssh: { request: 'login', user: 'git' } }))).toBe(first);
+});
+
 test.each<[string, number, (at: number) => Facts]>([
   ['methods', 5000, (at) => ({ method: `M${at}` })],
   ['hosts', 20, (at) => ({ method: 'GET', host: `h${at}.test` })],

@@ -15,7 +15,7 @@ const HOSTS_MAX = 8;
 /**
  * The rules that are left to look at once service, agent, method and host are known. Requests are many and these
  * combinations few, so each is worked out once: what remains for each request are paths, what a login says of itself,
- * what an AWS request asks for, time and rate.
+ * what is asked for of AWS or over SSH, time and rate.
  */
 export class Narrowing {
   readonly #all: RuleLists;

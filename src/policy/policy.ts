@@ -30,8 +30,8 @@ export class Policy {
     this.#now = options.now ?? (() => new Date());
     this.#monotonic = options.monotonic ?? (() => performance.now());
     this.#used = {
-      waitMilliseconds: (rule, agent, service, perMinute) =>
-        this.rates.waitMilliseconds(rule, agent, service, perMinute, this.#monotonic()),
+      waitMilliseconds: (rule, agent, service, perMinute, counted) =>
+        this.rates.waitMilliseconds(rule, agent, service, perMinute, this.#monotonic(), counted),
     };
   }
 
@@ -39,10 +39,12 @@ export class Policy {
   decide(request: AccessRequest): Decision {
     const verdict = evaluate(this.#policy, request, this.#now(), this.#used);
     if (!verdict.allow) return verdict;
-    if (verdict.rule !== undefined && verdict.perMinute !== undefined) {
-      this.rates.count(verdict.rule, request.principal.agent, request.service, verdict.perMinute, this.#monotonic());
+    const { rule, perMinute, opening } = verdict;
+    if (rule !== undefined && perMinute !== undefined) {
+      const counted = opening === true ? 'openings' : 'requests';
+      this.rates.count(rule, request.principal.agent, request.service, perMinute, this.#monotonic(), counted);
     }
-    return { allow: true, grant: Grant.issue(request, verdict.rule) };
+    return { allow: true, grant: Grant.issue(request, rule) };
   }
 
   /** Whether a use that was allowed would be allowed now, its rate apart; counts nothing. */

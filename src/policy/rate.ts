@@ -1,7 +1,10 @@
+/** What is counted: the openings of a connection, and what is asked for once it is open or needs none, apart. */
+export type Counted = 'requests' | 'openings';
+
 /** What `evaluate` may ask of the counts. */
 export interface RateReader {
   /** Milliseconds until one more use fits; 0: now. */
-  waitMilliseconds(rule: string, agent: string, service: string, perMinute: number): number;
+  waitMilliseconds(rule: string, agent: string, service: string, perMinute: number, counted: Counted): number;
 }
 
 export interface RateLimits {
@@ -18,8 +21,8 @@ const SWEEP_MILLISECONDS = 1_000;
 const FIRST_CAPACITY = 8;
 
 /**
- * Exact sliding windows: of the uses counted for one rule, agent and service, at most N lie in any 60 seconds
- * (half-open: two uses exactly 60 s apart share no window).
+ * Exact sliding windows: of the uses counted for one rule, agent and service, requests and openings apart, at most N
+ * lie in any 60 seconds (half-open: two uses exactly 60 s apart share no window).
  *
  * Each key remembers the times of its uses in a ring that grows as needed; keys without a use for a minute are swept.
  * Where a limit of memory is reached, further uses wait (fail closed). Times are milliseconds of a monotonic clock;
@@ -49,9 +52,16 @@ export class RateWindows {
   }
 
   /** Milliseconds from `at` until one more use fits; 0: now. Counts nothing. */
-  waitMilliseconds(rule: string, agent: string, service: string, perMinute: number, at: number): number {
+  waitMilliseconds(
+    rule: string,
+    agent: string,
+    service: string,
+    perMinute: number,
+    at: number,
+    counted: Counted = 'requests',
+  ): number {
     const now = Math.max(at, this.#latest);
-    const ring = this.#rings.get(keyOf(rule, agent, service));
+    const ring = this.#rings.get(keyOf(rule, agent, service, counted));
     if (ring === undefined) {
       return this.#hasRoom(1, Math.min(FIRST_CAPACITY, perMinute), now) ? 0 : WINDOW_MILLISECONDS;
     }
@@ -62,10 +72,17 @@ export class RateWindows {
   }
 
   /** Counts a use at `at`, which `waitMilliseconds` has just let through. */
-  count(rule: string, agent: string, service: string, perMinute: number, at: number): void {
+  count(
+    rule: string,
+    agent: string,
+    service: string,
+    perMinute: number,
+    at: number,
+    counted: Counted = 'requests',
+  ): void {
     const now = Math.max(at, this.#latest);
     this.#latest = now;
-    const key = keyOf(rule, agent, service);
+    const key = keyOf(rule, agent, service, counted);
     let ring = this.#rings.get(key);
     if (ring === undefined) {
       if (now - this.#sweptAt >= WINDOW_MILLISECONDS) this.#sweep(now);
@@ -104,9 +121,9 @@ function untilGone(time: number, now: number): number {
   return Math.max(0, WINDOW_MILLISECONDS - (now - time));
 }
 
-/** One text for three; the lengths keep `a` + `bc` and `ab` + `c` apart. */
-function keyOf(rule: string, agent: string, service: string): string {
-  return `${rule.length} ${agent.length} ${rule}${agent}${service}`;
+/** One text for four; the lengths keep `a` + `bc` and `ab` + `c` apart. */
+function keyOf(rule: string, agent: string, service: string, counted: Counted): string {
+  return `${counted === 'openings' ? '+' : ''}${rule.length} ${agent.length} ${rule}${agent}${service}`;
 }
 
 /** The last times of one key, oldest overwritten first. */

@@ -6,9 +6,9 @@ export interface Principal {
   readonly tool?: string;
   /**
    * How the agent was established: `listener` = whoever can reach the listener bound to this agent, `key` = the request
-   * is signed with the agent's own key.
+   * is signed with the agent's own key, `token` = the agent's own token came with it.
    */
-  readonly attested: 'listener' | 'key';
+  readonly attested: 'listener' | 'key' | 'token';
   readonly attributes?: Readonly<Record<string, string>>;
 }
 
@@ -30,6 +30,8 @@ export interface Facts {
   readonly replication?: boolean;
   /** What a request to Amazon Web Services is, or to a store that speaks like it. */
   readonly aws?: AwsFacts;
+  /** What is asked for over SSH, or of an agent that signs for it. */
+  readonly ssh?: SshFacts;
   /** True where the answer holds a credential: only a rule that says so allows it. */
   readonly returnsCredentials?: boolean;
 }
@@ -50,6 +52,58 @@ export interface AwsFacts {
 
 /** An object of a store, as far as a request tells it. */
 export type AwsObject = Pick<AwsFacts, 'bucket' | 'key'>;
+
+/**
+ * - `login`: the connection itself, before it is known what it is for.
+ * - `exec`, `shell`, `subsystem`, `pty`: what runs in a session.
+ * - `forward`: a connection from the upstream to `destination`; `listen`: one back from there. `jump`: as `forward`, for
+ *   another service of the configuration.
+ * - `agent-forwarding`, `x11-forwarding`: the upstream may use the downstream's agent, or its screen.
+ * - `keys`: which keys an agent has. `sign-login`: its signature for a login, `sign-document`: for anything else.
+ */
+export type SshRequest =
+  | 'login'
+  | 'exec'
+  | 'shell'
+  | 'subsystem'
+  | 'pty'
+  | 'forward'
+  | 'listen'
+  | 'jump'
+  | 'agent-forwarding'
+  | 'x11-forwarding'
+  | 'keys'
+  | 'sign-login'
+  | 'sign-document';
+
+export interface SshFacts {
+  readonly request: SshRequest;
+  /** Who it is upstream; absent where a signature does not tell. */
+  readonly user?: string;
+  /** Of `exec`, decoded (UTF-8; bytes that are none as lone surrogates U+DC80 to U+DCFF). */
+  readonly command?: string;
+  /** Where the command is one of git's; `unclear` where it may be one and cannot be read with certainty. */
+  readonly git?: GitFacts | 'unclear';
+  /** Name of the `subsystem`. */
+  readonly subsystem?: string;
+  /**
+   * Of `forward`, `listen` and `jump`: `host:port` as it was sent, an IPv6 address in brackets, or the absolute path of
+   * a socket.
+   */
+  readonly destination?: string;
+  /** Of `sign-login`: SHA256 fingerprint of the host that is logged in to, where that is proven. */
+  readonly hostKey?: string;
+  /** Of `sign-document`: `git`, `file`, or any other (`PROTOCOL.sshsig`). */
+  readonly namespace?: string;
+  /** Of signatures: asked for by a host on the way, not by a program beside the agent. */
+  readonly forwarded?: boolean;
+}
+
+export interface GitFacts {
+  /** Path of the repository without slashes around it and without `.git` at its end, in lower case. */
+  readonly repository: string;
+  readonly push: boolean;
+}
 
 export interface AccessRequest {
   readonly service: string;

@@ -19,6 +19,8 @@ export interface Rule {
   readonly replication?: boolean;
   /** Requests to Amazon Web Services; each list must match where it is written. */
   readonly aws?: AwsSelector;
+  /** What is asked for over SSH. */
+  readonly ssh?: SshSelector;
   /**
    * Of an allow rule: covers requests whose answer holds a credential too, which no other rule allows. Of a deny rule:
    * narrows it to those, and is never false.
@@ -41,6 +43,55 @@ export interface AwsSelector {
   readonly buckets?: readonly string[];
   /** Object keys, decoded; `*` goes over slashes. */
   readonly keys?: readonly string[];
+}
+
+/**
+ * `users` narrows. The other keys name what the rule covers: a request that any of them covers. Where none of them is
+ * there, or they are all `false`, a rule covers sessions (exec, shell, subsystem, pty), jumps and signatures, those set
+ * to `false` left out; a deny rule then covers the rest too. Forwards, listens, agent forwarding and X11 are open only
+ * to an allow rule that names them, and to nobody without rules.
+ *
+ * `false` of a deny rule could be read both ways and is refused, but for `pty` beside `shell: true`.
+ */
+export interface SshSelector {
+  /** Names upstream, `*` for any run of characters. Signatures of documents are for no user, so no such rule covers them. */
+  readonly users?: readonly string[];
+  /**
+   * Whole commands. Of an allow rule `*` is any run of ASCII letters, digits, spaces and `_@%+=:,./-`, which no shell
+   * reads as anything else, and `**` is anything; of a deny rule both are anything.
+   */
+  readonly commands?: readonly string[];
+  readonly git?: GitSelector;
+  readonly shell?: boolean;
+  /** A terminal; where it is not written, a rule that covers shells covers terminals too. */
+  readonly pty?: boolean;
+  /** Names of subsystems: `sftp`. */
+  readonly subsystems?: readonly string[];
+  /**
+   * `host:port` or absolute paths of sockets, as the client sends them, of hosts case apart. Jumps too. `*` alone is any
+   * of both; elsewhere in a deny rule any run of characters, in an allow rule of ASCII letters, digits and `._-[]:` in a
+   * host, and of anything but a slash in a path (`**`: slashes too).
+   */
+  readonly forwards?: readonly string[];
+  readonly listens?: readonly string[];
+  /**
+   * Of an allow rule with `hostKeys` or `namespaces` also signatures of theirs that a host on the way asks for; of a deny
+   * rule all such signatures.
+   */
+  readonly agentForwarding?: boolean;
+  readonly x11Forwarding?: boolean;
+  /** Signatures for logins to hosts with these keys: SHA256 fingerprints, or `*`, which is also a host that is not proven. */
+  readonly hostKeys?: readonly string[];
+  /** Signatures of documents, by namespace: `git`. */
+  readonly namespaces?: readonly string[];
+}
+
+/** Fetches, pushes and archives of git. */
+export interface GitSelector {
+  /** Repositories without `.git` and slashes around them, `*` for any run of characters but a slash, `**` for any. */
+  readonly repos?: readonly string[];
+  /** `true`: pushes alone. `false`: all but pushes. */
+  readonly push?: boolean;
 }
 
 export type Weekday = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';

@@ -8,7 +8,9 @@ import { prepareSocketPath } from './socket-path.ts';
 
 /** What speaks on accepted sockets: one a kind of connector. */
 export interface Acceptor {
-  /** Takes over a socket whose first bytes, or end, are there to be read. */
+  /** True where it may have to speak before the downstream does: it gets sockets as they are accepted. */
+  readonly speaksFirst?: boolean;
+  /** Takes over a socket; unless it speaks first, the first bytes, or the end, are there to be read. */
   attach(socket: Socket): void;
   /** Answers and closes a socket that is not taken over, in the acceptor's protocol. */
   turnAway(socket: Socket, code: ErrorCode): void;
@@ -21,7 +23,7 @@ export interface Acceptor {
 export interface ListenerOptions {
   readonly address: ListenAddress;
   readonly connectionsMax: number;
-  /** Seconds until a connection that never sent a byte is closed. */
+  /** Seconds until a connection that never sent a byte is closed, whoever has it. */
   readonly silentSeconds: number;
   readonly socketMode: number;
   readonly metrics: ListenerMetrics;
@@ -33,7 +35,7 @@ const KEEP_ALIVE_PROBE_MS = 60_000;
 
 /**
  * One address accepted on. A connection costs a socket until its first byte; only then a parser is put on it, so that
- * idle connections are cheap. Nothing that goes wrong with one connection, or with accepting one, ends the listener.
+ * idle connections are cheap. Where the sidecar may have to speak first, it is put on at once. Nothing that goes wrong with one connection, or with accepting one, ends the listener.
  */
 export class Listener {
   readonly #options: ListenerOptions;
@@ -184,13 +186,27 @@ export class Listener {
       return;
     }
     this.#sockets.add(socket);
-    this.#silent.add(socket);
     metrics.opened();
     socket.once('close', () => {
       this.#sockets.delete(socket);
       this.#silent.delete(socket);
       metrics.closed();
     });
+    if (this.#acceptor.speaksFirst === true) this.#attachAtOnce(socket);
+    else this.#attachAtFirstByte(socket);
+  }
+
+  #attachAtOnce(socket: Socket): void {
+    // Not the socket's own timeout: what is written to it is no sign of life.
+    const silence = setTimeout(() => {
+      if (socket.bytesRead === 0) socket.destroy();
+    }, this.#silentSeconds * 1000);
+    socket.once('close', () => clearTimeout(silence));
+    this.#acceptor.attach(socket);
+  }
+
+  #attachAtFirstByte(socket: Socket): void {
+    this.#silent.add(socket);
     const silence = (): void => void socket.destroy();
     socket.setTimeout(this.#silentSeconds * 1000, silence);
     socket.once('readable', () => {

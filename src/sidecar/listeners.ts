@@ -1,16 +1,20 @@
 import type { LimitsConfig } from '../config/config.ts';
-import { HttpFront, type HttpFrontLimits, type HttpHandler } from '../http/front.ts';
-import type { StreamHandler } from '../stream/binding.ts';
+import { HttpFront, type HttpFrontLimits } from '../http/front.ts';
+import type { RelayHandler } from '../relay/binding.ts';
+import { RelayFront } from '../relay/front.ts';
 import { StreamFront } from '../stream/front.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Endpoint, Generation, HttpEndpoint } from './generation.ts';
+import type { Endpoint, HttpEndpoint } from './endpoints.ts';
+import type { Generation } from './generation.ts';
 import { Listener } from './listener.ts';
 import type { ListenerStatus } from './state.ts';
 
 /** What serves an address, one kind of front a kind of connector. */
 type Front =
-  { readonly kind: 'http'; readonly front: HttpFront } | { readonly kind: 'stream'; readonly front: StreamFront };
+  | { readonly kind: 'http'; readonly front: HttpFront }
+  | { readonly kind: 'stream'; readonly front: StreamFront }
+  | { readonly kind: 'relay'; readonly front: RelayFront };
 
 interface Slot {
   readonly listener: Listener;
@@ -18,6 +22,8 @@ interface Slot {
   serving: Front;
   /** Replaced at a reload; the listener and its connections stay. */
   endpoint: Endpoint;
+  /** True once no configuration has the address any more. */
+  gone: boolean;
 }
 
 /** All listeners of the sidecar, across reloads: an address that stays keeps accepting without a gap. */
@@ -61,6 +67,7 @@ export class Listeners {
       const endpoint = generation.endpoints.get(key);
       if (endpoint === undefined) {
         this.#slots.delete(key);
+        slot.gone = true;
         this.#letGo(slot.listener, generation.config.limits.drainSeconds);
       } else {
         if (slot.endpoint.socketMode !== endpoint.socketMode) this.#changeMode(slot.listener, endpoint.socketMode);
@@ -104,8 +111,7 @@ export class Listeners {
   }
 
   async #bind(key: string, endpoint: Endpoint, limits: LimitsConfig): Promise<Slot> {
-    const current = (): Endpoint => slot.endpoint;
-    const serving = openFront(key, endpoint, limits, current);
+    const serving = openFront(key, endpoint, limits, () => (slot.gone ? undefined : slot.endpoint));
     const listener = await Listener.open(
       {
         address: endpoint.address,
@@ -117,7 +123,7 @@ export class Listeners {
       },
       serving.front,
     );
-    const slot: Slot = { listener, serving, endpoint };
+    const slot: Slot = { listener, serving, endpoint, gone: false };
     return slot;
   }
 
@@ -129,8 +135,11 @@ export class Listeners {
     } else if (serving.kind === 'stream' && endpoint.kind === 'stream') {
       serving.front.limit(limits);
       serving.front.recheck();
+    } else if (serving.kind === 'relay' && endpoint.kind === 'relay') {
+      serving.front.limit(limits);
+      serving.front.recheck();
     } else {
-      slot.serving = openFront(key, endpoint, limits, () => slot.endpoint);
+      slot.serving = openFront(key, endpoint, limits, () => (slot.gone ? undefined : slot.endpoint));
       slot.listener.replace(slot.serving.front);
     }
   }
@@ -168,19 +177,41 @@ async function goneWithin(listener: Listener, gone: Promise<boolean>, seconds: n
   return inTime;
 }
 
-function openFront(key: string, endpoint: Endpoint, limits: LimitsConfig, current: () => Endpoint): Front {
+/** `current`: what the address serves now; undefined once it is gone. */
+function openFront(key: string, endpoint: Endpoint, limits: LimitsConfig, current: () => Endpoint | undefined): Front {
   switch (endpoint.kind) {
     case 'http': {
-      const handler = (): HttpHandler => current().handler as HttpHandler;
-      return { kind: 'http', front: new HttpFront(key, httpLimits(endpoint, limits), handler) };
+      const handler = lastOf(endpoint, current, (next) => (next.kind === 'http' ? next : undefined));
+      return { kind: 'http', front: new HttpFront(key, httpLimits(endpoint, limits), () => handler().handler) };
     }
     case 'stream': {
-      const handler = (): StreamHandler => current().handler as StreamHandler;
-      return { kind: 'stream', front: new StreamFront(key, limits, handler) };
+      const handler = lastOf(endpoint, current, (next) => (next.kind === 'stream' ? next : undefined));
+      return { kind: 'stream', front: new StreamFront(key, limits, () => handler().handler) };
+    }
+    case 'relay': {
+      const handler = (): RelayHandler | undefined => {
+        const next = current();
+        return next?.kind === 'relay' ? next.handler : undefined;
+      };
+      return { kind: 'relay', front: new RelayFront(key, limits, handler) };
     }
     default:
       return endpoint satisfies never;
   }
+}
+
+/** The present endpoint; where the address has gone over to another kind, the last that was of this one. */
+function lastOf<Kind extends Endpoint>(
+  first: Kind,
+  current: () => Endpoint | undefined,
+  ofKind: (endpoint: Endpoint) => Kind | undefined,
+): () => Kind {
+  let last = first;
+  return () => {
+    const next = current();
+    last = (next === undefined ? undefined : ofKind(next)) ?? last;
+    return last;
+  };
 }
 
 function httpLimits({ idleSeconds }: HttpEndpoint, limits: LimitsConfig): HttpFrontLimits {

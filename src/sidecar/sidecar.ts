@@ -6,9 +6,10 @@ import { asSidecarError, SidecarError } from '../error.ts';
 import { openLedger, type Ledger } from '../ledger/ledger.ts';
 import { Policy } from '../policy/policy.ts';
 import { RateWindows } from '../policy/rate.ts';
+import type { RelayParts } from '../relay/binding.ts';
 import type { StreamParts } from '../stream/binding.ts';
 import { Recollections } from '../stream/recollections.ts';
-import { Tally } from '../stream/tally.ts';
+import { Tally } from '../upstream/tally.ts';
 import { openTelemetryServer, type HealthStatus, type TelemetryServer } from '../telemetry/health.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -29,6 +30,8 @@ export interface SidecarOptions {
   readonly file: string;
   /** Reads and validates the file anew. Errors: `config-invalid`, after the problems were reported. */
   readonly load: () => Config;
+  /** Where the sidecar's own host key is kept. */
+  readonly stateFolder: string;
   readonly connectors: readonly Connector[];
   readonly openStores: (providers: Config['providers']) => Stores;
   readonly log: Log;
@@ -40,7 +43,10 @@ export interface SidecarOptions {
 }
 
 /** What outlives reloads: no rate is reset, no cancel lost, no connection counted twice. */
-interface Lasting extends Pick<StreamParts, 'recollections' | 'upstreams' | 'localIdentity'> {
+interface Lasting
+  extends
+    Pick<StreamParts, 'recollections' | 'upstreams' | 'localIdentity'>,
+    Pick<RelayParts, 'confirmations' | 'hostKey'> {
   readonly rates: RateWindows;
 }
 
@@ -56,6 +62,8 @@ export class Sidecar {
   readonly #ledger: Ledger;
   readonly #listeners: Listeners;
   #generation: Generation;
+  /** Those before it that are still in use. */
+  readonly #retiring = new Set<Promise<void>>();
   #loadedAt = new Date();
   #telemetry: TelemetryServer | undefined;
   #control: Control | undefined;
@@ -91,7 +99,11 @@ export class Sidecar {
       rates: new RateWindows(),
       recollections: new Recollections(),
       upstreams: new Tally(),
-      localIdentity: localIdentityOnce(),
+      confirmations: new Tally(),
+      localIdentity: once(() =>
+        import('../certificate/self-signed.ts').then(({ issueSelfSigned }) => issueSelfSigned()),
+      ),
+      hostKey: once(() => import('./host-key.ts').then(({ hostKey }) => hostKey(options.stateFolder))),
     };
     let sidecar: Sidecar | undefined;
     try {
@@ -154,7 +166,7 @@ export class Sidecar {
       this.#generation = generation;
       this.#loadedAt = new Date();
       this.#listeners.commit(generation, added);
-      void old.retire().catch((error: unknown) => log.warn({ error }, 'closing the old configuration failed'));
+      this.#retire(old);
       this.#options.onConfig?.(config);
       metrics.reloaded('ok');
       const services = config.services.length;
@@ -168,6 +180,14 @@ export class Sidecar {
       log.error({ file: this.#options.file, error }, 'reload refused, the old configuration runs on');
       throw error;
     }
+  }
+
+  #retire(old: Generation): void {
+    const retired = old
+      .retire()
+      .catch((error: unknown) => this.#options.log.warn({ error }, 'closing the old configuration failed'))
+      .finally(() => this.#retiring.delete(retired));
+    this.#retiring.add(retired);
   }
 
   /** Stops accepting, lets running work end within `limits.drainSeconds`, then cuts what is left. Never rejects. */
@@ -195,7 +215,7 @@ export class Sidecar {
   async #closeAll(): Promise<void> {
     this.#listeners.close();
     // Everything was cut, so this takes a moment; whatever may hold it must not hold the end of the process.
-    await Promise.race([this.#generation.retire(), afterSeconds(CLOSE_SECONDS)]);
+    await Promise.race([Promise.all([this.#generation.retire(), ...this.#retiring]), afterSeconds(CLOSE_SECONDS)]);
     await this.#telemetry?.close();
     await this.#control?.close();
   }
@@ -255,16 +275,14 @@ function openGeneration(
   return Generation.open(config, parts, () => stores.close());
 }
 
-function localIdentityOnce(): StreamParts['localIdentity'] {
-  let made: ReturnType<StreamParts['localIdentity']> | undefined;
+/** Makes something at its first use; where that fails, the next use tries again. */
+function once<Made>(make: () => Promise<Made>): () => Promise<Made> {
+  let made: Promise<Made> | undefined;
   return () =>
-    (made ??= import('../certificate/self-signed.ts')
-      .then(({ issueSelfSigned }) => issueSelfSigned())
-      .catch((thrown: unknown) => {
-        // The next connection tries again.
-        made = undefined;
-        throw thrown;
-      }));
+    (made ??= make().catch((thrown: unknown) => {
+      made = undefined;
+      throw thrown;
+    }));
 }
 
 function afterSeconds(seconds: number): Promise<void> {

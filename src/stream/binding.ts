@@ -5,7 +5,7 @@ import type { AccessRequest, Principal } from '../policy/request.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { ServiceMetrics } from '../telemetry/metrics.ts';
 import type { Recollections } from './recollections.ts';
-import type { Tally } from './tally.ts';
+import type { Tally } from '../upstream/tally.ts';
 
 /** One service as its listeners serve it. */
 export interface StreamBinding {

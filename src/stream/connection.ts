@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { decide, lend, lendAnew, type Use } from '../admission/admission.ts';
+import { decide, lend, lendAnew, toldOf, type Use } from '../admission/admission.ts';
 import type { Address, Handover, Peer, Step, TlsClientOptions, TlsServerOptions } from '../connector/handshake.ts';
 import { streamContext } from '../connector/handshake.ts';
 import type { Lease } from '../credential/lease.ts';
@@ -7,7 +7,7 @@ import { asSidecarError, SidecarError } from '../error.ts';
 import type { AccessRequest, Facts, Grant } from '../policy/request.ts';
 import { outcomeOf } from '../telemetry/metrics.ts';
 import type { StreamBinding, StreamParts } from './binding.ts';
-import { dial, peerOf, sameAddress } from './dial.ts';
+import { dial, peerOf, sameAddress } from '../upstream/dial.ts';
 import { drive } from './drive.ts';
 import { Splicing } from './splice.ts';
 import { startDownstreamTls, startUpstreamTls, tlsFacts } from './start-tls.ts';
@@ -318,7 +318,7 @@ export class StreamConnection {
     });
   }
 
-  #use({ database }: Facts): Use {
+  #use(facts: Facts): Use {
     const { id, binding } = this.#options;
     return {
       id,
@@ -326,7 +326,7 @@ export class StreamConnection {
       connector: binding.connector,
       principal: binding.principal,
       ...(this.#upstream === undefined ? {} : { upstream: this.#upstream }),
-      ...(database === undefined ? {} : { database }),
+      ...toldOf(facts),
     };
   }
 

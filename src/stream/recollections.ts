@@ -1,5 +1,5 @@
 import type { Peer } from '../connector/handshake.ts';
-import { Tally } from './tally.ts';
+import { Tally } from '../upstream/tally.ts';
 
 /** What a living connection remembers, for others of its service. */
 export interface Recollection {

@@ -97,6 +97,30 @@ function standIn(name: string, kind: string): CatalogConnector {
   return { name, kind, config, credentials: [key], otherCredentials: 'an option of the protocol' };
 }
 
+const ssh: CatalogConnector = {
+  name: 'ssh',
+  kind: 'relay',
+  sharesListeners: true,
+  config: Type.Object(
+    { via: Type.Optional(text), users: Type.Optional(Type.Array(text)) },
+    { additionalProperties: false },
+  ),
+  via: (config: { via?: string }) => config.via,
+  credentials: [
+    { name: 'address', required: true, meaning: 'the address', example: 'build.internal:22' },
+    { name: 'privateKey', required: false, meaning: 'the key', example: '-----BEGIN', multiline: true },
+  ],
+  otherCredentials: 'an option of the protocol',
+};
+
+const sshAgent: CatalogConnector = {
+  ...standIn('ssh-agent', 'relay'),
+  config: Type.Object(
+    { users: Type.Optional(Type.Array(text)), unbound: Type.Optional(text) },
+    { additionalProperties: false },
+  ),
+};
+
 const open = Type.Object({}, { additionalProperties: false });
 const providers = [
   { name: 'literal', config: open },
@@ -131,7 +155,7 @@ const sts = {
 
 /** What the examples name. */
 export const examplesCatalog: Catalog = {
-  connectors: [http, basicAuth, postgres, router, aws],
+  connectors: [http, basicAuth, postgres, router, aws, ssh, sshAgent],
   providers: [...providers, sts],
 };
 
@@ -146,7 +170,7 @@ export const wholeCatalog: Catalog = {
     standIn('mssql', 'stream'),
     standIn('aws', 'http'),
     standIn('conjur', 'http'),
-    standIn('ssh', 'relay'),
+    ssh,
     standIn('ssh-agent', 'relay'),
   ],
   providers: [...providers, ...['kubernetes', 'vault', 'aws', 'conjur'].map((name) => ({ name, config: open }))],

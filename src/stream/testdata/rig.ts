@@ -13,7 +13,7 @@ import { openLog } from '../../telemetry/log.ts';
 import type { StreamBinding, StreamParts } from '../binding.ts';
 import { StreamFront } from '../front.ts';
 import { Recollections } from '../recollections.ts';
-import { Tally } from '../tally.ts';
+import { Tally } from '../../upstream/tally.ts';
 
 /** The toy protocol: the client says `hi` and a letter; the upstream hears the password and answers `ok`. */
 export function toyService(port: () => number, splice: Partial<ask.Splice> = {}): StreamService {
@@ -142,9 +142,9 @@ function echoAfterLogin(socket: Socket): void {
   });
 }
 
-/** A client that collects what it hears. */
-export async function client(port: number) {
-  const socket = connect({ port, host: '127.0.0.1' });
+/** A client that collects what it hears; of a port, or of the path of a socket. */
+export async function client(at: number | string) {
+  const socket = typeof at === 'string' ? connect(at) : connect({ port: at, host: '127.0.0.1' });
   const heard: Buffer[] = [];
   let wake = (): void => undefined;
   socket.on('error', () => undefined);

@@ -6,7 +6,7 @@ const KEEP_ALIVE_PROBE_MS = 45_000;
 /** For each address of a name; node's own 250 ms gives up on upstreams across an ocean. */
 const ATTEMPT_MS = 2_000;
 
-/** Connects, or gives up. Errors: `upstream-unreachable`. */
+/** Connects, or gives up. Errors: `upstream-unreachable`; the reason of `signal`, or `downstream-closed`. */
 export function dial(address: Address, seconds: number, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
@@ -33,7 +33,10 @@ export function dial(address: Address, seconds: number, signal: AbortSignal): Pr
       new SidecarError('upstream-unreachable', { detail: `${addressText(address)}: ${detail}`, cause });
     const failed = (error: Error): void => settle(unreachable(error.message, error));
     const connected = (): void => settle(undefined);
-    const abort = (): void => settle(new SidecarError('downstream-closed'));
+    const abort = (): void => {
+      const { reason } = signal as { reason: unknown };
+      settle(reason instanceof SidecarError ? reason : new SidecarError('downstream-closed'));
+    };
     const timer = setTimeout(() => settle(unreachable(`no answer in ${seconds} s`)), seconds * 1000);
     socket.once('error', failed).once('connect', connected);
     if (signal.aborted) abort();
