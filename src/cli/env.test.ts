@@ -56,6 +56,16 @@ async function printed(...words: string[]): Promise<Printed> {
       config: { service: 'bedrock-agentcore', region: 'eu-west-1' },
     }),
     socket: aws({ listenOn: 'unix:///run/aws2.sock', config: { region: 'eu-central-1' } }),
+    signer: {
+      connector: 'ssh-agent',
+      listenOn: ['tcp://127.0.0.1:8017', `unix://${folder}/it's an agent.sock`],
+      credentials: { privateKey: { from: 'exec', get: `touch ${touched}` } },
+    },
+    'signer-tcp': {
+      connector: 'ssh-agent',
+      listenOn: 'tcp://127.0.0.1:8018',
+      credentials: { privateKey: { from: 'exec', get: `touch ${touched}` } },
+    },
     api: {
       connector: 'http',
       listenOn: 'tcp://127.0.0.1:8016',
@@ -86,6 +96,15 @@ async function variables(...words: string[]): Promise<Record<string, string | nu
 }
 
 describe('the environment', () => {
+  test('of an agent that signs is its socket, and no agent of the user', async () => {
+    const { out } = await printed('signer');
+    const seen = await inShell(out, { SSH_AGENT_PID: '1', SSH_AUTH_SOCK: '/run/real.sock' });
+    expect(seen['SSH_AUTH_SOCK']).toMatch(/^\/.*\/it's an agent\.sock$/);
+    expect(seen).not.toHaveProperty('SSH_AGENT_PID');
+    const { code, err } = await printed('signer-tcp');
+    expect([code, err]).toEqual([64, expect.stringContaining('listens on no Unix socket')]);
+  });
+
   test('has a made-up key, the region twice, endpoints at the sidecar, and no way to other credentials', async () => {
     expect(await variables('cloud')).toMatchObject({
       AWS_ACCESS_KEY_ID: 'SECRETLESSSIDECAR',

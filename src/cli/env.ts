@@ -1,5 +1,7 @@
 import type { Config, ServiceConfig } from '../config/config.ts';
-import type { AgentEnvironment, HttpConnector } from '../connector/connector.ts';
+import { resolve } from 'node:path';
+import { formatListenAddress } from '../config/config.ts';
+import type { AgentEnvironment, HttpConnector, RelayConnector } from '../connector/connector.ts';
 import { connectors, loadOrRefuse } from '../main.ts';
 import { defineCommand, JSON_OPTION, UsageError } from './command.ts';
 import { configFile, FILE_OPTION } from './config-file.ts';
@@ -25,7 +27,7 @@ export const command = defineCommand({
     const config = loadOrRefuse(configFile(values.file, io.env), io.env, () => undefined);
     const { service, connector } = serviceOf(config, word);
     const answer = connector.environment!(service.config, {
-      url: urlOf(service),
+      url: connector.kind === 'http' ? urlOf(service) : addressOf(service),
       owner: service.agent,
       ...(values.agent === undefined ? {} : { agent: values.agent }),
       target: service.target !== undefined,
@@ -37,7 +39,10 @@ export const command = defineCommand({
   },
 });
 
-function serviceOf({ services }: Config, word: string): { service: ServiceConfig; connector: HttpConnector } {
+function serviceOf(
+  { services }: Config,
+  word: string,
+): { service: ServiceConfig; connector: HttpConnector | RelayConnector } {
   const named = services.filter(({ name }) => name === word);
   const found = named.length > 0 ? named : services.filter(({ connector }) => connector === word);
   const [service, ...more] = found;
@@ -46,7 +51,7 @@ function serviceOf({ services }: Config, word: string): { service: ServiceConfig
     throw new UsageError(`several services have this connector: name ${found.map(({ name }) => name).join(' or ')}`);
   }
   const connector = connectors.find(({ name }) => name === service.connector);
-  if (connector?.kind !== 'http' || connector.environment === undefined) {
+  if (connector === undefined || connector.kind === 'stream' || connector.environment === undefined) {
     throw new UsageError(`programs need nothing but the address of a service with connector ${service.connector}`);
   }
   return { service, connector };
@@ -62,6 +67,15 @@ function urlOf({ listenOn, name }: ServiceConfig): string {
   throw new UsageError(`the service ${name} listens on no TCP address, which such programs need`);
 }
 
+/** A Unix socket, where there is one. */
+function addressOf({ listenOn, name }: ServiceConfig): string {
+  const socket = listenOn.find((address) => address.kind === 'unix');
+  if (socket?.kind === 'unix') return `unix://${resolve(socket.path)}`;
+  const [address] = listenOn;
+  if (address === undefined) throw new UsageError(`the service ${name} has no address: others lead through it`);
+  return formatListenAddress(address);
+}
+
 /** Addresses to listen on that nobody connects to. */
 const EVERYWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
@@ -73,5 +87,5 @@ function jsonOf({ set, unset }: Answer): Record<string, string | null> {
 /** For `eval "$(secretless env aws)"` (POSIX Shell Command Language, section 2.2.2). */
 function shellText({ set, unset }: Answer): string {
   const lines = Object.entries(set).map(([name, value]) => `export ${name}='${value.replaceAll("'", "'\\''")}'\n`);
-  return `${lines.join('')}unset ${unset.join(' ')}\n`;
+  return `${lines.join('')}${unset.length === 0 ? '' : `unset ${unset.join(' ')}\n`}`;
 }
