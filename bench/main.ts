@@ -1,12 +1,14 @@
 import { runAwsBench } from './aws.ts';
 import { runHttpBench } from './http.ts';
 import { runPostgresBench } from './postgres.ts';
+import { runSshBench } from './ssh.ts';
 
 /** `npm run bench -- <name> [flags]`: one file a bench. */
 const BENCHES: ReadonlyMap<string, (words: readonly string[]) => Promise<number>> = new Map([
   ['http', runHttpBench],
   ['postgres', runPostgresBench],
   ['aws', runAwsBench],
+  ['ssh', runSshBench],
 ]);
 
 const [name = 'http', ...words] = process.argv.slice(2);

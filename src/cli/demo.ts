@@ -15,6 +15,7 @@ import type { Outcome, Report } from './demo/agent.ts';
 import type { AwsKey } from './demo/aws-signature.ts';
 import { openAwsUpstream, type AwsUpstream } from './demo/aws-upstream.ts';
 import { openDatabase, type DemoDatabase } from './demo/database.ts';
+import { openGitUpstream, REPOSITORY, type GitUpstream } from './demo/git-upstream.ts';
 import { freePorts } from './demo/ports.ts';
 import { deedOf, demoRows, isRight, type Row } from './demo/rows.ts';
 import { openUpstream, type DemoCredentials, type DemoUpstream, type Seen } from './demo/upstream.ts';
@@ -34,22 +35,28 @@ export const command = defineCommand({
     const aws = await openAwsUpstream(awsKey);
     const opened = await openDatabase(folder);
     const database = 'missing' in opened ? undefined : opened;
-    const upstreams = { upstream, aws, database };
+    const openedGit = await openGitUpstream(folder, io.env);
+    const git = 'missing' in openedGit ? undefined : openedGit;
+    const upstreams = { upstream, aws, database, git };
     const env = await sidecarEnvironment(folder, { ...credentials, awsKey }, upstreams, io.env);
     const sidecar = spawnSelf(['start', '-f', demoFile()], env);
     try {
       const status = await readyStatus(sidecar, env);
       const s3Client = isInstalled('@aws-sdk/client-s3');
-      const rows = demoRows(status, upstream.port, { database: database !== undefined, s3Client });
+      const sshConfig = git && (await writeSshConfig(folder, env));
+      const agentGit = git && { sshConfig: sshConfig!, folder: join(folder, 'notes'), programs: git.programs };
+      const rows = demoRows(status, upstream.port, { database: database !== undefined, s3Client, git: agentGit });
       const right = await show(rows, upstreams, env, io);
       if (!s3Client) io.stdout.write('without the row of S3: the npm package @aws-sdk/client-s3 is not installed\n');
       if ('missing' in opened) io.stdout.write(`without the rows of PostgreSQL: ${opened.missing}\n`);
-      if (args.values.keep === true) await keep(status, upstream.port, env, io);
+      if ('missing' in openedGit) io.stdout.write(`without the rows of git: ${openedGit.missing}\n`);
+      if (args.values.keep === true) await keep(status, upstream.port, sshConfig, env, io);
       return right ? EXIT.ok : EXIT.internal;
     } finally {
       await end(sidecar);
       upstream.close();
       aws.close();
+      git?.close();
       await database?.close();
       await rm(folder, { recursive: true, force: true });
     }
@@ -77,23 +84,27 @@ function isInstalled(name: string): boolean {
   }
 }
 
+/** Of nobody: where there is no git, its service has an upstream that cannot be reached. */
+const NO_HOST_KEY = `SHA256:${'A'.repeat(43)}`;
+
 interface Upstreams {
   readonly upstream: DemoUpstream;
   readonly aws: AwsUpstream;
   readonly database: DemoDatabase | undefined;
+  readonly git: GitUpstream | undefined;
 }
 
 /** Only the sidecar gets these; what they point at is in a folder that only this user can enter. */
 async function sidecarEnvironment(
   folder: string,
   { token, password, key, consumerSecret, accessSecret, awsKey }: DemoCredentials & { readonly awsKey: AwsKey },
-  { upstream, aws, database }: Upstreams,
+  { upstream, aws, database, git }: Upstreams,
   env: NodeJS.ProcessEnv,
 ): Promise<NodeJS.ProcessEnv> {
   const [passwordFile, keyFile] = [join(folder, 'password'), join(folder, 'key')];
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
   await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
-  const [header, basic, oauth, orders, awsPort] = await freePorts(5);
+  const [header, basic, oauth, orders, awsPort, gitPort] = await freePorts(6);
   return {
     PATH: env['PATH'],
     SECRETLESS_HOME: folder,
@@ -104,6 +115,10 @@ async function sidecarEnvironment(
     DEMO_AWS_PORT: String(awsPort),
     DEMO_UPSTREAM_PORT: String(upstream.port),
     DEMO_AWS_UPSTREAM_PORT: String(aws.port),
+    DEMO_GIT_PORT: String(gitPort),
+    DEMO_GIT_UPSTREAM_PORT: String(git?.port ?? 1),
+    DEMO_GIT_HOST_KEY: git?.hostKey ?? NO_HOST_KEY,
+    DEMO_GIT_KEY: git?.privateKey ?? 'none',
     DEMO_DATABASE_PORT: String(database?.port ?? 1),
     DEMO_DATABASE_CA: database?.caFile ?? '/',
     DEMO_DATABASE_PASSWORD: database?.password ?? 'none',
@@ -149,6 +164,17 @@ async function readyStatus(sidecar: ChildProcess, env: NodeJS.ProcessEnv): Promi
   throw new SidecarError('not-running', { detail: `the demo's sidecar did not start:\n${said}` });
 }
 
+/** As a user would: what leads `ssh` to the sidecar, which holds no secret. Errors: `not-running`. */
+async function writeSshConfig(folder: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const to = join(folder, 'agent-ssh');
+  const command = spawnSelf(['ssh', 'config', '-f', demoFile(), '--service', 'git', '--write', to], env);
+  let said = '';
+  command.stderr!.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const [code] = (await once(command, 'close')) as [number | null];
+  if (code !== 0) throw new SidecarError('not-running', { detail: `there is no configuration for ssh:\n${said}` });
+  return join(to, 'ssh_config');
+}
+
 async function runAgent(rows: readonly Row[]): Promise<Report> {
   const errands = JSON.stringify(rows.map(({ errand }) => errand));
   // An empty environment: whatever the agent can show, it did not get from there.
@@ -163,20 +189,13 @@ async function runAgent(rows: readonly Row[]): Promise<Report> {
 }
 
 /** Prints the table; true where every row is right. */
-async function show(
-  rows: readonly Row[],
-  { upstream, aws, database }: Upstreams,
-  env: NodeJS.ProcessEnv,
-  io: Io,
-): Promise<boolean> {
+async function show(rows: readonly Row[], upstreams: Upstreams, env: NodeJS.ProcessEnv, io: Io): Promise<boolean> {
   const { environment, outcomes } = await runAgent(rows);
   const direct = outcomes[0]!.ms;
   let allRight = environment.length === 0;
   const cells = rows.map((row, at) => {
     const outcome = outcomes[at]!;
-    const isDatabase = 'postgres' in row.errand;
-    const seenAt = 'aws' in row.errand ? aws.seen : upstream.seen;
-    const seen = isDatabase ? seenBy(outcome) : seenAt.find(({ row: label }) => label === String(at));
+    const seen = seenFor(row, at, outcome, upstreams);
     const right = isRight(row, outcome, seen);
     allRight &&= right;
     return [
@@ -184,7 +203,7 @@ async function show(
       `${deedOf(row)}, ${row.sent}`,
       seen?.credential ?? '(nothing arrived)',
       String(outcome.status),
-      added(row, outcome, isDatabase ? database!.directMs : 'aws' in row.errand ? aws.directMs : direct),
+      added(row, outcome, directFor(row, upstreams) ?? direct),
       right ? 'right' : 'WRONG',
     ];
   });
@@ -202,6 +221,26 @@ function added({ service }: Row, { ms }: Outcome, direct: number): string {
   return ms === 0 || service === '(direct)' ? '-' : `${Math.max(0, ms - direct).toFixed(2)} ms`;
 }
 
+/** What the upstream of a row saw of it. */
+function seenFor(
+  { errand }: Row,
+  at: number,
+  outcome: Outcome,
+  { upstream, aws, git }: Upstreams,
+): Pick<Seen, 'credential'> | undefined {
+  if ('postgres' in errand) return seenBy(outcome);
+  if ('git' in errand)
+    return git!.seen.find(({ method }) => (method === 'upload-pack') === (errand.git.verb === 'clone'));
+  const seen = 'aws' in errand ? aws.seen : upstream.seen;
+  return seen.find(({ row }) => row === String(at));
+}
+
+/** Median without the sidecar, where it is not that of the HTTP upstream. */
+function directFor({ errand }: Row, { aws, database }: Upstreams): number | undefined {
+  if ('postgres' in errand) return database!.directMs;
+  return 'aws' in errand ? aws.directMs : undefined;
+}
+
 /** A database that was not reached says nothing of itself. */
 function seenBy({ status, body }: Outcome): Pick<Seen, 'credential'> | undefined {
   return status === '00000' ? { credential: body } : undefined;
@@ -212,7 +251,13 @@ async function ledgerReport(env: NodeJS.ProcessEnv): Promise<{ ok: boolean; line
   return { ok: report.ok, lines: report.lines };
 }
 
-async function keep(status: SidecarStatus, port: number, env: NodeJS.ProcessEnv, io: Io): Promise<void> {
+async function keep(
+  status: SidecarStatus,
+  port: number,
+  sshConfig: string | undefined,
+  env: NodeJS.ProcessEnv,
+  io: Io,
+): Promise<void> {
   const at = (service: string): string =>
     status.listeners.find(({ services }) => services.includes(service))!.address.replace(/^tcp:/, 'http:');
   const home = env['SECRETLESS_HOME'];
@@ -226,6 +271,12 @@ async function keep(status: SidecarStatus, port: number, env: NodeJS.ProcessEnv,
       `  curl -i --unix-socket ${at('query').replace('unix://', '')} http://localhost/tiles`,
       `  curl -i --aws-sigv4 aws:amz:eu-central-1:s3 -u SECRETLESSSIDECAR:secretless-sidecar-has-the-real-key ${at('aws')}/agent/notes/first.txt`,
       `  psql ${at('orders').replace('http:', 'postgres:')}/postgres -c 'select system_user'`,
+      ...(sshConfig === undefined
+        ? []
+        : [
+            `  GIT_SSH_COMMAND='ssh -F ${sshConfig}' git clone ssh://git/${REPOSITORY}`,
+            `  ssh -F ${sshConfig} git uptime     # the upstream knows git alone`,
+          ]),
       `  http_proxy=${at('oauth')} curl -i http://127.0.0.1:${port}/v1/statuses`,
       `  SECRETLESS_HOME=${home} npm run -s secretless -- status`,
       `  SECRETLESS_HOME=${home} npm run -s secretless -- ledger tail`,

@@ -1,13 +1,14 @@
 import { request as open, type IncomingMessage, type RequestOptions } from 'node:http';
 import { callAws, type AwsErrand } from './aws-agent.ts';
 import { queryOnce, type DatabaseErrand } from './database-agent.ts';
+import { runGit, type GitErrand } from './git-agent.ts';
 
 /**
  * The agent of the demo: a process of its own with an empty environment. It knows addresses and holds nothing.
  * Reads its errands as JSON from the command line and prints what became of them as JSON.
  */
 
-export type Errand = HttpErrand | DatabaseErrand | AwsErrand;
+export type Errand = HttpErrand | DatabaseErrand | AwsErrand | GitErrand;
 
 export interface HttpErrand {
   readonly row: string;
@@ -23,7 +24,7 @@ export interface HttpErrand {
 
 export interface Outcome {
   readonly row: string;
-  /** HTTP status, or SQLSTATE. */
+  /** HTTP status, SQLSTATE, or exit code. */
   readonly status: number | string;
   /** Times at which pieces of the body arrived, in milliseconds since the head. */
   readonly arrivals: readonly number[];
@@ -48,6 +49,7 @@ async function run(errands: readonly Errand[]): Promise<Report> {
 function act(errand: Errand): Promise<Outcome> {
   if ('postgres' in errand) return queryOnce(errand);
   if ('aws' in errand) return callAws(errand);
+  if ('git' in errand) return runGit(errand);
   return errand.websocket === true ? echo(errand) : fetchOnce(errand);
 }
 

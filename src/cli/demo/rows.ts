@@ -1,7 +1,12 @@
 import type { SidecarStatus } from '../../sidecar/state.ts';
 import type { Errand, HttpErrand, Outcome } from './agent.ts';
 import { NOTE, type AwsErrand } from './aws-agent.ts';
+import type { GitErrand } from './git-agent.ts';
+import { REPOSITORY } from './git-upstream.ts';
 import type { Seen } from './upstream.ts';
+
+/** Exit code of git where the far side hung up. */
+const GIT_FAILED = 128;
 
 /** One line of the demo's table: what the agent does and what must come of it. */
 export interface Row {
@@ -15,16 +20,21 @@ export interface Row {
   check?(outcome: Outcome): boolean;
 }
 
+/** What this machine has for the demo. */
+export interface DemoParts {
+  readonly database: boolean;
+  readonly s3Client: boolean;
+  /** How the agent runs git; undefined where it cannot. */
+  readonly git: Pick<GitErrand['git'], 'folder' | 'programs' | 'sshConfig'> | undefined;
+}
+
 /** The rows, for the addresses that the sidecar listens on. Later connectors add theirs here. */
-export function demoRows(
-  status: SidecarStatus,
-  upstreamPort: number,
-  has: { readonly database: boolean; readonly s3Client: boolean },
-): Row[] {
+export function demoRows(status: SidecarStatus, upstreamPort: number, has: DemoParts): Row[] {
   const errands = errandsFor(status, upstreamPort);
   const rows = [...lentRows(errands), ...streamedRows(errands), ...refusedRows(errands)];
   rows.push(...awsRows(errands).filter(({ errand }) => has.s3Client || errand.aws.call === 'PutItem'));
   if (has.database) rows.push(...databaseRows(errands));
+  if (has.git !== undefined) rows.push(...gitRows(has.git));
   return rows.map((row, at) => ({ ...row, errand: { ...row.errand, row: String(at) } }));
 }
 
@@ -179,8 +189,31 @@ function databaseRows({ databasePort }: Errands): Row[] {
   ];
 }
 
+/** A protocol whose client is not ours: git, and ssh under it, with no key in reach. */
+function gitRows(git: NonNullable<DemoParts['git']>): Row[] {
+  const url = `ssh://git/${REPOSITORY}`;
+  return [
+    {
+      service: 'git',
+      errand: { row: '', git: { ...git, verb: 'clone', url } },
+      sent: 'no key',
+      status: 0,
+      saw: /^publickey of git, upload-pack$/,
+    },
+    {
+      service: 'git',
+      errand: { row: '', git: { ...git, verb: 'push', url } },
+      sent: 'which a rule denies',
+      status: GIT_FAILED,
+      saw: undefined,
+      check: ({ body }) => body.includes('no-pushes'),
+    },
+  ];
+}
+
 /** What the row did, in words. */
 export function deedOf({ errand }: Row): string {
+  if ('git' in errand) return `git ${errand.git.verb} ${errand.git.url}`;
   if ('aws' in errand) return errand.aws.call;
   if ('postgres' in errand) return `psql :${errand.postgres.port}/${errand.postgres.database}`;
   return `${errand.method} ${errand.target.replace(/^http:\/\/[^/]*/, '')}`;
