@@ -35,7 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'telemetry',
   ],
   upstream: ['error'],
-  relay: ['error', 'policy', 'credential', 'admission', 'connector', 'telemetry', 'upstream'],
+  relay: ['error', 'young-generation', 'policy', 'credential', 'admission', 'connector', 'telemetry', 'upstream'],
   stream: ['error', 'young-generation', 'policy', 'credential', 'admission', 'connector', 'upstream', 'telemetry'],
   sidecar: [
     'error',

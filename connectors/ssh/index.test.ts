@@ -102,6 +102,13 @@ describe.skipIf(noSshd !== undefined)(WHERE, () => {
     expect(rig.led[0]!.connection.isWorking).toBe(true);
   });
 
+  test('the bytes of every read are told, so that their memory is freed in time', async () => {
+    await start();
+    expect(await at('anyone', 'head -c 1000000 /dev/zero')).toMatchObject({ code: 0 });
+    await rig.lastEnd;
+    expect(rig.led[0]!.connection.passedBytes).toBeGreaterThan(1_000_000);
+  });
+
   test('a denied command says why on stderr, with a status that says no', async () => {
     await start(deny(({ ssh }) => ssh?.command === 'rm -rf /'));
     const { code, err } = await at('anyone', 'rm -rf /');

@@ -140,6 +140,7 @@ export class RelayRehearsal<Name extends string = string> {
         return Object.hasOwn(siblings, service) ? siblings[service] : undefined;
       },
       refused: async (facts, error) => void this.refused.push({ facts, error }),
+      passed: () => undefined,
       confirm: async () => confirms,
       working: () => undefined,
       warn: (message) => void this.warnings.push(message),

@@ -66,6 +66,8 @@ export interface RelayPassage<Name extends string = string> {
    * Resolves always; the downstream hears of it after that.
    */
   refused(facts: Facts, error: SidecarError): Promise<void>;
+  /** So many bytes were read from either side: what they were read into is freed in time. */
+  passed(bytes: number): void;
 }
 
 /** One accepted connection. */

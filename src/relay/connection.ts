@@ -152,6 +152,10 @@ export class AcceptedConnection implements RelayConnection {
     return this.#passage.refused(facts, error);
   }
 
+  passed(bytes: number): void {
+    this.#passage.passed(bytes);
+  }
+
   async confirm(program: readonly string[], question: string, seconds: number): Promise<boolean> {
     const { confirmations } = this.#options.handler.parts;
     const uncount = confirmations.begin(this.service, CONFIRMATIONS_MAX);

@@ -15,6 +15,7 @@ import type { Credentials, Lease } from '../credential/lease.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
 import type { AccessRequest, Facts, Principal } from '../policy/request.ts';
 import { dial } from '../upstream/dial.ts';
+import { youngGeneration } from '../young-generation.ts';
 import type { RelayBinding, RelayParts } from './binding.ts';
 import { Lent, type Granted, type HeldPermission, type Permissions } from './permission.ts';
 
@@ -146,6 +147,10 @@ export class Passage implements RelayPassage {
   async refused(facts: Facts, error: SidecarError): Promise<void> {
     const result = error.fault === 'policy' ? 'deny' : 'error';
     await recordRefusal(this.#journey.parts(), refusalEvent(this.use(facts), error, result));
+  }
+
+  passed(bytes: number): void {
+    youngGeneration.passed(bytes);
   }
 
   use(facts: Facts): Use {

@@ -112,6 +112,7 @@ export class ServedAgent {
       },
       refused: async (facts, error) => void this.refusals.push({ facts, code: error.code }),
       warn: (message) => void this.warnings.push(message),
+      passed: () => undefined,
       working: () => undefined,
       hostKey: async () => generateKeyPairSync('ed25519').privateKey,
       prove: () => undefined,

@@ -33,6 +33,7 @@ export async function meet(connection: RelayConnection<SshCredential>, own: Serv
     hostKey: await connection.hostKey(),
     identity,
     loginSeconds: connection.headerSeconds,
+    passed: (bytes) => connection.passed(bytes),
     signal: connection.signal,
     ...(ciphers !== undefined && { algorithms: { cipher: ciphers } }),
   });

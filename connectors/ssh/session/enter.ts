@@ -72,6 +72,7 @@ async function attempt(
   const { credentials, version } = loan;
   const { loginSeconds } = passage;
   const insecure = config.insecure === true;
-  const leg = await logIn(socket, { credentials, version, upstream, memory, insecure, loginSeconds, signal });
+  const passed = (bytes: number): void => passage.passed(bytes);
+  const leg = await logIn(socket, { credentials, version, upstream, memory, insecure, loginSeconds, passed, signal });
   return { leg, upstream, loan };
 }

@@ -123,6 +123,7 @@ export class RigConnection implements RelayConnection<SshCredential> {
   /** Codes of what the connector refused by itself. */
   readonly refusals: string[] = [];
   isWorking = false;
+  passedBytes = 0;
   service: string;
   agent = 'listener';
   readonly #rig: ConnectionRig;
@@ -215,6 +216,10 @@ export class RigConnection implements RelayConnection<SshCredential> {
 
   working(): void {
     this.isWorking = true;
+  }
+
+  passed(bytes: number): void {
+    this.passedBytes += bytes;
   }
 
   warn(message: string): void {

@@ -16,6 +16,8 @@ const HANDSHAKE_BYTES_MAX = 512 * 1024;
 export interface TransportOptions {
   /** Ours, behind `SSH-2.0-`. */
   readonly ident: string;
+  /** Hears of the bytes of each read. */
+  readonly passed?: (bytes: number) => void;
   readonly algorithms?: Partial<Algorithms>;
   /** For tests and for the cautious: new keys earlier than the ciphers demand. */
   readonly rekey?: { readonly bytes?: number; readonly seconds?: number };
@@ -37,6 +39,7 @@ export class Transport {
   readonly #tools = ssh2();
   readonly #hostKey: HostKeyCheck | undefined;
   readonly #rekey: TransportOptions['rekey'];
+  readonly #passed: (bytes: number) => void;
   readonly #closed = Promise.withResolvers<SshError>();
   readonly #keys = Promise.withResolvers<Negotiated>();
   #clock: RekeyClock | undefined;
@@ -57,6 +60,7 @@ export class Transport {
   constructor(socket: Duplex, as: TransportRole, options: TransportOptions) {
     this.#socket = socket;
     this.#rekey = options.rekey;
+    this.#passed = options.passed ?? (() => undefined);
     this.#hostKey = as.role === 'client' ? new HostKeyCheck(as.hostKeyCheck) : undefined;
     this.#protocol = this.#tools.create(this.#configure(as, options));
     const stock = this.#protocol._onPayload.bind(this.#protocol);
@@ -207,6 +211,7 @@ export class Transport {
 
   readonly #feed = (chunk: Buffer): void => {
     if (this.#ended !== undefined) return;
+    this.#passed(chunk.length);
     if (this.#negotiated === undefined) {
       this.#handshakeBytes += chunk.length;
       if (this.#handshakeBytes > HANDSHAKE_BYTES_MAX) {

@@ -20,6 +20,8 @@ export interface UpstreamLogin {
   /** Any host key will do where none is known; only where it is written so. */
   readonly insecure?: boolean;
   readonly loginSeconds: number;
+  /** Hears of the bytes of each read, now and after the login. */
+  readonly passed?: (bytes: number) => void;
   /** Its reason is a `SidecarError`. */
   readonly signal?: AbortSignal;
 }
@@ -49,6 +51,7 @@ export async function logIn(socket: Duplex, login: UpstreamLogin): Promise<Clien
       algorithms: { hostKey: trust.algorithms },
       auth: ways.methods,
       loginSeconds,
+      ...(login.passed !== undefined && { passed: login.passed }),
       ...(login.signal !== undefined && { signal: login.signal }),
     });
   } catch (error) {
