@@ -28,6 +28,7 @@ function machine() {
     keys: ssh({ listenOn: 'tcp://0.0.0.0:2223', config: { agents: { reviewer: { publicKey } } } }),
     tokens: ssh({ listenOn: 'tcp://[::1]:22', agent: 'team', config: { agents: { builder: { token: canary() } } } }),
     web: ssh({ listenOn: `unix://${folder}/it's 100% web.sock`, agent: 'reviewer', config: { via: 'bastion' } }),
+    plain: ssh({ listenOn: `unix://${folder}/plain.sock`, agent: 'plain' }),
     bastion: ssh({}),
     'not a host': ssh({ listenOn: 'tcp://127.0.0.1:2224' }),
     anywhere: ssh({ listenOn: 'tcp://127.0.0.1:0' }),
@@ -54,8 +55,8 @@ function machine() {
 }
 
 /** What OpenSSH makes of the file for one host: its words, in lower case. */
-function settings(file: string, host: string): ReadonlyMap<string, string> {
-  const text = execFileSync('/usr/bin/ssh', ['-F', file, '-G', host], { encoding: 'utf8' });
+function settings(file: string, host: string, ...more: readonly string[]): ReadonlyMap<string, string> {
+  const text = execFileSync('/usr/bin/ssh', ['-F', file, '-G', ...more, host], { encoding: 'utf8' });
   return new Map(text.split('\n').map((line) => [line.split(' ', 1)[0]!, line.slice(line.indexOf(' ') + 1)]));
 }
 
@@ -65,8 +66,8 @@ describe.skipIf(!hasOpenssh)('what is written, as OpenSSH reads it', () => {
     const written = join(folder, 'for ssh 100%');
     const { code, err } = await run('--write', written, '--identity', join(folder, 'id throw-away'));
     expect(code).toBe(0);
-    expect(err).toContain('the service not a host has a name that ssh does not take');
-    expect(err).toContain('the service anywhere listens on any free port');
+    expect(err).toContain('the service "not a host" has a name that ssh does not take');
+    expect(err).toContain('the service "anywhere" listens on any free port');
     const file = join(written, 'ssh_config');
     const build = settings(file, 'build');
     expect(Object.fromEntries(build)).toMatchObject({
@@ -98,6 +99,27 @@ describe.skipIf(!hasOpenssh)('what is written, as OpenSSH reads it', () => {
     expect(settings(file, 'elsewhere').get('hostkeyalias')).toBeUndefined();
   });
 
+  test('leads whoever names this machine and the port, and leaves its other ports alone', async () => {
+    const { run, folder } = machine();
+    const written = join(folder, 'ssh');
+    await run('--write', written);
+    const file = join(written, 'ssh_config');
+    for (const host of ['localhost', '127.0.0.1']) {
+      const here = settings(file, host, '-p', '2222', '-l', 'deploy--build');
+      expect(Object.fromEntries(here)).toMatchObject({
+        user: 'deploy--build',
+        hostname: host,
+        port: '2222',
+        hostkeyalias: 'secretless-sidecar',
+        userknownhostsfile: join(written, 'known_hosts'),
+        identityagent: 'none',
+        preferredauthentications: 'none',
+      });
+      expect(settings(file, host, '-p', '2022').get('hostkeyalias')).toBeUndefined();
+    }
+    expect(settings(file, 'localhost', '-p', '2223').get('preferredauthentications')).toBe('publickey');
+  });
+
   test('has the host key under its alias and under every address', async () => {
     const { run, folder, home } = machine();
     const written = join(folder, 'ssh');
@@ -113,21 +135,24 @@ describe.skipIf(!hasOpenssh)('what is written, as OpenSSH reads it', () => {
     }
   });
 
-  test('reaches a Unix socket whatever is in its name', async () => {
+  test.each([
+    ['web', "it's 100% web.sock", 'nc', 'process.argv[3]'],
+    ['plain', 'plain.sock', 'nc', 'process.argv[3]'],
+    ['plain', 'plain.sock', 'socat', "process.argv[3].replace('UNIX-CONNECT:', '')"],
+  ])('reaches the Unix socket of %s, %j, by %s', async (service, name, program, path) => {
     const { run, folder } = machine();
     const written = join(folder, 'ssh');
-    await run('--write', written, '--service', 'web');
-    // In place of netcat, which not every machine has.
-    const program = `#!${process.execPath}\nconst socket = require('node:net').connect(process.argv[3]);\nprocess.stdin.pipe(socket).pipe(process.stdout);\n`;
-    writeFileSync(join(folder, 'nc'), program, { mode: 0o700 });
+    await run('--write', written, '--service', service);
+    // In place of programs that not every machine has.
+    const script = `#!${process.execPath}\nconst socket = require('node:net').connect(${path});\nprocess.stdin.pipe(socket).pipe(process.stdout);\n`;
+    writeFileSync(join(folder, program), script, { mode: 0o700 });
     const server = createServer();
     onTestFinished(() => void server.close());
-    server.listen(join(folder, "it's 100% web.sock"));
-    const env = { ...process.env, PATH: `${folder}:${process.env['PATH'] ?? ''}` };
+    server.listen(join(folder, name));
     const client = execFile(
       '/usr/bin/ssh',
-      ['-F', join(written, 'ssh_config'), 'web', 'true'],
-      { env },
+      ['-F', join(written, 'ssh_config'), service, 'true'],
+      { env: { ...process.env, PATH: folder } },
       () => undefined,
     );
     onTestFinished(() => void client.kill());
@@ -173,12 +198,16 @@ test('only services of an agent are shown where one is named', async () => {
 });
 
 test.each<[string[], string]>([
-  [['--service', 'nothing'], 'there is no ssh service nothing'],
-  [['--service', 'api'], 'there is no ssh service api'],
-  [['--service', 'bastion'], 'there is no ssh service bastion'],
-  [['--agent', 'nobody'], 'there is no ssh service of the agent nobody'],
-  [['--service', 'anywhere'], 'the service anywhere listens on any free port'],
+  [['--service', 'nothing'], 'there is no ssh service "nothing"'],
+  [['--service', 'api'], 'there is no ssh service "api"'],
+  [['--service', 'bastion'], 'there is no ssh service "bastion"'],
+  [['--agent', 'nobody'], 'there is no ssh service of the agent "nobody"'],
+  [['--service', 'anywhere'], 'the service "anywhere" listens on any free port'],
   [['--write', '/tmp/a$b'], 'a letter that ssh reads as another'],
+  [['--write', '/tmp/a\nProxyCommand id'], 'a letter that ssh reads as another'],
+  [['--identity', 'id\n  ProxyCommand touch /tmp/x'], 'a letter that ssh reads as another'],
+  [['--identity', '${HOME}/id'], 'a letter that ssh reads as another'],
+  [['--service', 'a\u001b[2J'], 'there is no ssh service "a\\u001b[2J"'],
 ])('%j is refused in words', async (words, problem) => {
   const { run } = machine();
   const { code, err } = await run(...words);

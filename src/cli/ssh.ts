@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config, ServiceConfig } from '../config/config.ts';
+import { quote } from '../config/problem.ts';
 import { publicKeyOf } from '../connector/ssh/index.ts';
 import { connectors, loadOrRefuse } from '../main.ts';
 import { hostKey } from '../sidecar/host-key.ts';
@@ -34,7 +35,9 @@ export const command = defineCommand({
     const { blob } = publicKeyOf(await hostKey(stateFolder(io.env)));
     const line = knownHostsLine(hosts, `ssh-ed25519 ${blob.toString('base64')}`);
     const folder = resolve(values.write ?? stateFolder(io.env));
-    if (/[\0\r\n$]/.test(folder)) throw new UsageError('the name of the folder has a letter that ssh reads as another');
+    for (const path of [folder, values.identity ?? '']) {
+      if (/[\0\r\n$]/.test(path)) throw new UsageError('a path has a letter that ssh reads as another');
+    }
     const knownHosts = join(folder, 'known_hosts');
     const text = sshConfigText(hosts, {
       knownHosts,
@@ -66,7 +69,7 @@ function hostsOf({ services }: Config, { agent, service }: Wanted, io: Io): SshH
     const found = hostOf(one, agent);
     if (found === undefined) return [];
     if (typeof found !== 'string') return [found];
-    reasons.push(`the service ${one.name} ${found}`);
+    reasons.push(`the service ${quote(one.name)} ${found}`);
     return [];
   });
   const [reason] = reasons;
@@ -75,8 +78,8 @@ function hostsOf({ services }: Config, { agent, service }: Wanted, io: Io): SshH
     return hosts;
   }
   if (reason !== undefined) throw new UsageError(reason);
-  const whose = agent === undefined ? '' : ` of the agent ${agent}`;
-  throw new UsageError(`there is no ssh service${service === undefined ? '' : ` ${service}`}${whose}`);
+  const whose = agent === undefined ? '' : ` of the agent ${quote(agent)}`;
+  throw new UsageError(`there is no ssh service${service === undefined ? '' : ` ${quote(service)}`}${whose}`);
 }
 
 /** Undefined where it is none, or another agent's; a text where it cannot be reached. */

@@ -114,30 +114,10 @@ async function openStreamService(
   connector: StreamConnector,
   parts: OpeningParts,
 ): Promise<OpenedStreamService> {
-  const { timeouts } = service;
   const instance = await connector.open(service.config);
   const source = sourceOf(service, parts);
-  const binding: StreamBinding = {
-    service: service.name,
-    connector: connector.name,
-    principal: { agent: service.agent, attested: 'listener' },
-    instance,
-    source,
-    connectSeconds: timeouts.connectSeconds,
-    loginSeconds: timeouts.headersSeconds,
-    idleSeconds: timeouts.idleSeconds,
-    upstreamConnections: service.limits.upstreamConnections,
-    metrics: parts.metrics.service(service.name),
-  };
-  return {
-    kind: 'stream',
-    config: service,
-    binding,
-    close: async () => {
-      instance.close?.();
-      await source.close();
-    },
-  };
+  const binding: StreamBinding = { ...lentTo(service, connector, parts), instance, source };
+  return { kind: 'stream', config: service, binding, close: () => closeOne(instance, source) };
 }
 
 async function openRelayService(
@@ -145,31 +125,34 @@ async function openRelayService(
   connector: RelayConnector,
   parts: OpeningParts,
 ): Promise<OpenedRelayService> {
-  const { timeouts } = service;
   const instance = await connector.open(service.config);
   const source = sourceOf(service, parts);
-  const binding: RelayBinding = {
-    service: service.name,
+  const via = connector.via?.(service.config);
+  const binding: RelayBinding = { ...lentTo(service, connector, parts), instance, source, via };
+  return { kind: 'relay', config: service, binding, close: () => closeOne(instance, source) };
+}
+
+/** What connections of every service know of it, that has one upstream. */
+function lentTo(
+  { name, agent, timeouts, limits }: ServiceConfig,
+  connector: StreamConnector | RelayConnector,
+  { metrics }: OpeningParts,
+): Omit<StreamBinding, 'instance' | 'source'> {
+  return {
+    service: name,
     connector: connector.name,
-    principal: { agent: service.agent, attested: 'listener' },
-    instance,
-    source,
-    via: connector.via?.(service.config),
+    principal: { agent, attested: 'listener' },
     connectSeconds: timeouts.connectSeconds,
     loginSeconds: timeouts.headersSeconds,
     idleSeconds: timeouts.idleSeconds,
-    upstreamConnections: service.limits.upstreamConnections,
-    metrics: parts.metrics.service(service.name),
+    upstreamConnections: limits.upstreamConnections,
+    metrics: metrics.service(name),
   };
-  return {
-    kind: 'relay',
-    config: service,
-    binding,
-    close: async () => {
-      instance.close?.();
-      await source.close();
-    },
-  };
+}
+
+async function closeOne(instance: { close?(): void }, source: CredentialSource): Promise<void> {
+  instance.close?.();
+  await source.close();
 }
 
 function sourceOf(service: ServiceConfig, { store, metrics }: OpeningParts): CredentialSource {
