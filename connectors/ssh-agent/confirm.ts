@@ -3,6 +3,8 @@ import type { OfferedKey } from './offer.ts';
 import type { Signing } from './signing.ts';
 
 const SECONDS_DEFAULT = 30;
+/** Questions at a time, the one that is asked included: who is asked without end says yes in the end. */
+const QUESTIONS_MAX = 4;
 const PROGRAM_DEFAULT: readonly string[] = ['/usr/bin/ssh-askpass'];
 
 export interface ConfirmOptions {
@@ -15,6 +17,7 @@ export class Confirmation {
   readonly #program: readonly string[];
   readonly #seconds: number;
   #turn: Promise<void> = Promise.resolve();
+  #questions = 0;
 
   constructor({ program = PROGRAM_DEFAULT, seconds = SECONDS_DEFAULT }: ConfirmOptions) {
     this.#program = program;
@@ -22,6 +25,11 @@ export class Confirmation {
   }
 
   async isGiven(connection: RelayConnection, question: string): Promise<boolean> {
+    if (this.#questions >= QUESTIONS_MAX) {
+      connection.warn('a confirmation is taken as a no: too many wait for an answer');
+      return false;
+    }
+    this.#questions += 1;
     const before = this.#turn;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn = promise;
@@ -31,6 +39,7 @@ export class Confirmation {
       if (connection.signal.aborted || connection.downstream.destroyed) return false;
       return await connection.confirm(this.#program, question, this.#seconds);
     } finally {
+      this.#questions -= 1;
       resolve();
     }
   }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { SidecarError } from 'secretless-sidecar/connector';
 import { strings, uint32 } from 'secretless-sidecar/connector/ssh';
 import { describe, expect, test, vi } from 'vitest';
@@ -113,6 +114,15 @@ describe('the connection', () => {
     allow(true);
     await vi.waitFor(() => expect(agent.asked[1]?.outcome).toBeDefined());
     expect(agent.asked.at(-1)).toMatchObject({ released: true, outcome: { bytesDown: 0 } });
+  });
+
+  test('that is over listens to nothing any more', async () => {
+    const { agent, client } = await serve();
+    await client.ask(LIST);
+    client.socket.end();
+    await ended(agent);
+    expect(getEventListeners(agent.killing.signal, 'abort')).toEqual([]);
+    expect(getEventListeners(agent.ending.signal, 'abort')).toEqual([]);
   });
 
   test('that takes no answers is not read from', async () => {

@@ -134,7 +134,7 @@ test('a forwarded login tells so and names the hosts on the way', async () => {
   expect(await say(await bindRequest(hop, hopSession, true))).toBe(SUCCESS);
   expect(await say(await bindRequest(hop, hopSession, true))).toBe(SUCCESS);
   expect(await say(await bindRequest(host, sessionId))).toBe(SUCCESS);
-  expect(await login()).toBe(SIGNATURE);
+  expect(await login({ hostKey: host.publicBlob })).toBe(SIGNATURE);
   const via = [{ fingerprint: fingerprint(hop.publicBlob) }];
   const destination = { fingerprint: fingerprint(host.publicBlob) };
   expect(holder.asked[0]).toMatchObject({ host: destination, via, forwarded: true });

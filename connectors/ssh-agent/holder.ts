@@ -37,7 +37,7 @@ export class ConnectionHolder implements KeyHolder {
 
   async identities(reach: Reach): Promise<readonly Identity[]> {
     if (!this.#service.limits.isOpenTo(reach, this.#service.moment().now)) return [];
-    return this.#noting(async () => (await this.#read()).at(this.#service.moment()));
+    return this.#noting(async () => (await this.#read(reach.forwarded)).at(this.#service.moment()));
   }
 
   async sign(order: Order): Promise<Buffer> {
@@ -46,7 +46,7 @@ export class ConnectionHolder implements KeyHolder {
       const facts = factsOf(signing);
       const refusal = this.#service.limits.refusalOf(signing, this.#service.moment().now);
       if (refusal !== undefined) throw await this.#denied(refusal, facts);
-      const key = await this.#find(order.blob);
+      const key = await this.#find(order);
       if (key === undefined) throw await this.#denied(REFUSALS['unknown-key'], facts);
       const isConfirmed = this.#offer!.isConfirmed;
       if (isConfirmed && !(await this.#isConfirmed(key, signing))) {
@@ -63,8 +63,9 @@ export class ConnectionHolder implements KeyHolder {
   }
 
   /** The keys as they are now. */
-  async #read(): Promise<Offer> {
-    const loan = await this.#connection.authorize({ ssh: { request: 'keys' } }, () => 'ssh-agent:');
+  async #read(forwarded: boolean): Promise<Offer> {
+    const facts: Facts = { ssh: { request: 'keys', ...(forwarded && { forwarded }) } };
+    const loan = await this.#connection.authorize(facts, () => 'ssh-agent:');
     try {
       const ring = await this.#service.rings.of(loan);
       for (const problem of ring.problems) this.#warn(`${problem}: it is not offered`);
@@ -77,9 +78,9 @@ export class ConnectionHolder implements KeyHolder {
   }
 
   /** Clients that know a key from its file may not have asked what there is; and keys are rotated. */
-  async #find(blob: Buffer): Promise<OfferedKey | undefined> {
+  async #find({ blob, signing }: Order): Promise<OfferedKey | undefined> {
     const known = this.#offer?.find(blob, this.#service.moment());
-    return known ?? (await this.#read()).find(blob, this.#service.moment());
+    return known ?? (await this.#read(signing.forwarded)).find(blob, this.#service.moment());
   }
 
   async #isConfirmed(key: OfferedKey, signing: Signing): Promise<boolean> {
@@ -161,6 +162,7 @@ const OF_LOGINS: ReadonlySet<SigningRefusal> = new Set([
   'broken-binding',
   'other-session',
   'forwarding-hop',
+  'unnamed-host',
 ]);
 
 const REFUSALS: Readonly<Record<SigningRefusal, string>> = {
@@ -171,4 +173,5 @@ const REFUSALS: Readonly<Record<SigningRefusal, string>> = {
   'broken-binding': 'the client showed a session that its host did not prove',
   'other-session': 'a login to another session or host than the proven one',
   'forwarding-hop': 'a login to a host that the connection only leads through',
+  'unnamed-host': 'a host on the way asked for a login that does not name where it goes',
 };

@@ -11,8 +11,13 @@ export function readHostEntry(entry: string): HostEntry | undefined {
   const [, pin] = /^(SHA256:[A-Za-z0-9+/]{43})=?$/.exec(entry) ?? [];
   if (pin !== undefined) return isCanonical(pin) ? { kind: 'pin', fingerprint: pin } : undefined;
   const words = entry.trim().split(/[ \t]+/);
+  // In a file that is a comment: somebody may have taken the host out that way.
+  if (words[0]?.startsWith('#') === true) return undefined;
   const marker = words[0]?.startsWith('@') === true ? words.shift() : undefined;
-  const blob = marker === undefined ? (blobOf(words) ?? blobOf(words.slice(1))) : blobOf(words.slice(1));
+  const isKeyAlone = marker === undefined && blobOf(words) !== undefined;
+  // Names that are all of hosts which it is not: in a file, a line about nobody.
+  if (!isKeyAlone && words[0]?.split(',').every((name) => name.startsWith('!')) === true) return undefined;
+  const blob = blobOf(isKeyAlone ? words : words.slice(1));
   if (blob === undefined) return undefined;
   if (marker === undefined) return { kind: 'key', blob };
   if (marker === '@revoked') return { kind: 'revoked', blob };

@@ -1,4 +1,4 @@
-import type { Authorized } from 'secretless-sidecar/connector';
+import { type Authorized, SidecarError } from 'secretless-sidecar/connector';
 import { type KeyRing, readKeyRing, type RingOptions } from './key-ring.ts';
 
 /** Time for which the keys stay after they were used last, so that a passphrase is not derived for each signature. */
@@ -25,11 +25,14 @@ export class RingCache {
   /** The loan must not be released before. Errors: those of `readKeyRing`. */
   async of({ credentials, version }: Authorized): Promise<KeyRing> {
     if (this.#kept?.version === version) {
-      this.#keepOn();
       try {
-        return await this.#kept.ring;
-      } catch {
-        // The loan that it was read from may have ended; this one has not.
+        const ring = await this.#kept.ring;
+        this.#keepOn();
+        return ring;
+      } catch (error) {
+        // What is wrong with the keys themselves is not worked out again for each request: a passphrase takes seconds.
+        if (error instanceof SidecarError && error.code === 'credential-unfit') throw error;
+        // The loan that they were read from may have ended; this one has not.
       }
     }
     const ring = readKeyRing(credentials, version, this.#options);

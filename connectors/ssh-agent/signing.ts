@@ -47,7 +47,9 @@ export type SigningRefusal =
   /** A login to another session, or to another host, than the connection is bound to. */
   | 'other-session'
   /** A login to a session that the connection is only led through. */
-  | 'forwarding-hop';
+  | 'forwarding-hop'
+  /** A login behind a host on the way that does not name in what is signed where it goes. */
+  | 'unnamed-host';
 
 export type Described =
   { readonly signing: Signing; readonly algorithm: SignatureAlgorithm } | { readonly refusal: SigningRefusal };
@@ -80,13 +82,18 @@ export function describeSigning(request: SignRequest, bindings: Bindings): Descr
   };
 }
 
-/** OpenSSH `ssh-agent.c`, process_sign_request2: the session must be the one that was bound last, and bound to log in. */
+/**
+ * OpenSSH `ssh-agent.c`, process_sign_request2: the session must be the one that was bound last, and bound to log in. A host
+ * proves by its signature that a session is its own, and nobody keeps a dishonest one from signing the identifier of a
+ * session that it has with another: behind a host on the way the login itself names the host, so that it is good nowhere else.
+ */
 function bindingRefusal(login: LoginBytes, bindings: Bindings): SigningRefusal | undefined {
   const last = bindings.all.at(-1);
   if (last === undefined) return undefined;
   if (!isSame(last.sessionId, login.sessionId)) return 'other-session';
   if (login.hostKey !== undefined && !isSame(last.host.blob, login.hostKey)) return 'other-session';
-  return last.isForwarding ? 'forwarding-hop' : undefined;
+  if (last.isForwarding) return 'forwarding-hop';
+  return login.hostKey === undefined && bindings.all.length > 1 ? 'unnamed-host' : undefined;
 }
 
 /** The algorithm to sign with; undefined where it would be RSA with SHA-1. */

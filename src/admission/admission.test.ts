@@ -16,6 +16,11 @@ test.each<[Facts, object]>([
     { request: 'sign-login', user: 'git', destination: 'SHA256:abc' },
   ],
   [{ ssh: { request: 'sign-document', namespace: 'git' } }, { request: 'sign-document', destination: 'git' }],
+  [
+    { ssh: { request: 'sign-document', namespace: 'git', forwarded: true } },
+    { request: 'sign-document', destination: 'git', forwarded: true },
+  ],
+  [{ ssh: { request: 'keys', forwarded: false } }, { request: 'keys' }],
 ])('of %j the ledger tells %j', (facts, told) => {
   expect(toldOf(facts)).toEqual(told);
 });

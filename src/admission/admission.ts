@@ -32,13 +32,14 @@ export interface Use {
   readonly command?: string;
   /** Where it leads beyond the upstream; of a signature, what it is for: a host key, a namespace. */
   readonly destination?: string;
+  readonly forwarded?: true;
 }
 
 /** What the ledger tells of facts, beside the request line of HTTP. */
 export function toldOf({
   database,
   ssh,
-}: Facts): Pick<Use, 'database' | 'request' | 'user' | 'command' | 'destination'> {
+}: Facts): Pick<Use, 'database' | 'request' | 'user' | 'command' | 'destination' | 'forwarded'> {
   const command = ssh?.command ?? ssh?.subsystem;
   const destination = ssh?.destination ?? ssh?.hostKey ?? ssh?.namespace;
   return {
@@ -47,6 +48,7 @@ export function toldOf({
     ...(ssh?.user === undefined ? {} : { user: ssh.user }),
     ...(command === undefined ? {} : { command }),
     ...(destination === undefined ? {} : { destination }),
+    ...(ssh?.forwarded === true ? { forwarded: true } : {}),
   };
 }
 

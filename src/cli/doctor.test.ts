@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { DoctorFinding } from '../connector/connector.ts';
+import { canary } from '../../test/canary.ts';
 import { hostKey, hostKeyPath } from '../sidecar/host-key.ts';
 import { runCli } from './run.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
@@ -71,6 +72,31 @@ test('a configuration is judged as `check` does', async () => {
   expect(bad.of('configuration')?.next).toContain('unknown connector "nope"');
   const gone = await examine(home, '-f', join(home, 'gone.yml'));
   expect([gone.code, gone.of('configuration')?.verdict]).toEqual([78, 'wrong']);
+});
+
+test('a credential in the configuration is quoted by no finding, whatever is wrong with it', async () => {
+  const home = folder();
+  const file = join(home, 's.yml');
+  const secrets = [canary(), canary(), canary()];
+  const [key, pin, passphrase] = secrets;
+  const services = {
+    one: {
+      connector: 'ssh',
+      listenOn: 'tcp://127.0.0.1:1',
+      credentials: { privateKey: key, hostKey: pin, passphrase },
+    },
+    two: {
+      connector: 'ssh-agent',
+      listenOn: 'unix:///x/a.sock',
+      credentials: { deploy: key, confirm: pin, lifetime: pin },
+    },
+    three: { connector: 'ssh', listenOn: 'tcp://127.0.0.1:1', credentials: key },
+  };
+  writeFileSync(file, JSON.stringify({ version: '2', services }));
+  const { code, findings } = await examine(home, '-f', file);
+  expect(code).toBe(78);
+  expect(findings.find(({ name }) => name.startsWith('configuration'))?.verdict).toBe('wrong');
+  for (const secret of secrets) expect(JSON.stringify(findings)).not.toContain(secret);
 });
 
 test('people read a line for each thing', async () => {

@@ -54,7 +54,7 @@ const OPTIONS: Readonly<Record<SshRequest, readonly SshOption[]>> = {
   jump: ['destination', 'user'],
   'agent-forwarding': ['user'],
   'x11-forwarding': ['user'],
-  keys: [],
+  keys: ['forwarded'],
   'sign-login': ['user', 'host-key', 'forwarded'],
   'sign-document': ['namespace', 'forwarded'],
 };
@@ -70,7 +70,8 @@ export function sshQuestionOf(service: string, values: SshValues): SshQuestion {
   const other = SSH_OPTIONS.find((name) => name !== 'ssh' && values[name] !== undefined && !options.includes(name));
   if (other !== undefined) throw new UsageError(`--${other} is nothing that --ssh ${request} has`);
   const [first] = options;
-  if (first !== undefined && first !== 'user' && values[first] === undefined) {
+  const isNeeded = first !== undefined && first !== 'user' && first !== 'forwarded';
+  if (isNeeded && values[first] === undefined) {
     throw new UsageError(`--ssh ${request} needs --${first}`);
   }
   const { user, subsystem, destination, 'host-key': hostKey, namespace, forwarded } = values;
@@ -122,7 +123,9 @@ export function explainSsh(config: Config, question: SshQuestion): Explained[] {
   const given = asked(question.ssh);
   const opens = request === 'login' || request === 'keys' || request === 'jump';
   const opening: SshFacts =
-    wanted === AGENT_CONNECTOR ? { request: 'keys' } : { request: 'login', ...(user === undefined ? {} : { user }) };
+    wanted === AGENT_CONNECTOR
+      ? { request: 'keys', ...(question.ssh.forwarded === true && { forwarded: true }) }
+      : { request: 'login', ...(user === undefined ? {} : { user }) };
   const before = asked(opening).verdict;
   const differs = !opens && (before.allow !== given.verdict.allow || before.rule !== given.verdict.rule);
   return listenOn.map((address) => ({

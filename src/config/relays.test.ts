@@ -81,6 +81,21 @@ describe('services that share an address', () => {
   );
 });
 
+describe('what is wrong with an address that is shared', () => {
+  test('is not said of a service whose connector nobody knows', () => {
+    const found = errors(services({ a: { listenOn: HERE, connector: 'nothing' }, b: { listenOn: HERE } }));
+    expect(found).toEqual([expect.stringContaining('unknown connector "nothing"')]);
+  });
+
+  test('is not that of names where nothing is shared, and not of HTTP services at all', () => {
+    const apart = services({ 'a--b': { listenOn: HERE }, zed: { listenOn: HERE, connector: 'ssh-agent' } });
+    expect(errors(apart)).toEqual([expect.stringContaining('the address is taken by service "a--b"')]);
+    const web = (name: string) =>
+      `  "${name}": { connector: http, listenOn: ${HERE}, credentials: { t: x }, config: { authenticateURLsMatching: ["^https://${name.at(0)}\\\\.x/"], forceSSL: true, headers: { A: "{{ .t }}" } } }\n`;
+    expect(errors(`version: "2"\nservices:\n${web('a--b')}${web('z z')}`)).toEqual([]);
+  });
+});
+
 describe('a way through other services', () => {
   test('may lead over some that have no address of their own', () => {
     const { config, problems } = load(
@@ -120,6 +135,13 @@ describe('a way through other services', () => {
     expect(load(file).problems).toContainEqual(
       expect.objectContaining({ message: 'there is no service "bastian"', suggestion: 'bastion' }),
     );
+  });
+
+  test('is not told to be its own way', () => {
+    const { problems } = load(services({ target: { listenOn: HERE, via: 'targer' } }));
+    const said = problems.find(({ message }) => message.includes('there is no service "targer"'));
+    expect(said).toBeDefined();
+    expect(said?.suggestion).toBeUndefined();
   });
 
   test('in a circle is refused once for each service in it, and once is enough for those that lead into it', () => {

@@ -158,6 +158,11 @@ describe('an address that services share', () => {
     const target = file({ listenOn: 'tcp://127.0.0.1:8080' });
     const second = forward(['a']).replace(/^[^]*?services:\n/, '');
     expect(errors(target + second)).toEqual([]);
+    const passing = load(`${target}${second}    unmatched: pass\n`).config?.services;
+    expect(passing?.map(({ name, unmatched }) => [name, unmatched])).toEqual([
+      ['a', 'pass'],
+      ['api', 'deny'],
+    ]);
     const again = target.replace(/^[^]*?services:\n {2}api/, '  again');
     expect(errors(target + again)).toEqual([expect.stringContaining('target of this address already')]);
   });
@@ -185,6 +190,10 @@ describe('an address that services share', () => {
       '5:15 the address is taken by `telemetry.listenOn`',
     ]);
     expect(errors(file({ listenOn: 'tcp://127.0.0.1:5335', top: 'telemetry: { listenOn: off }' }))).toEqual([]);
+    const everywhere = file({ listenOn: 'tcp://0.0.0.0:5335' });
+    expect(errors(everywhere)).toEqual(['5:15 the address is taken by `telemetry.listenOn`']);
+    const anyPort = { listenOn: 'tcp://127.0.0.1:0', top: 'telemetry: { listenOn: "tcp://127.0.0.1:0" }' };
+    expect(errors(file(anyPort))).toEqual([]);
     expect(errors(file({ listenOn: 'unix:///state/control.sock' }))).toEqual([
       '5:15 the address is taken by `control.socket`',
     ]);

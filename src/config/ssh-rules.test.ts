@@ -155,6 +155,20 @@ describe('rules about SSH', () => {
     ['{ commands: [uptime], shell: true }', 'ssh.commands: a shell, which the rule allows too, runs any command'],
     ['{ commands: [uptime], shell: false }', 'ssh.shell: the rule covers commands alone: this changes nothing'],
     ['{ forwards: ["*"] }', 'ssh.forwards.0: any address that the upstream reaches, and any socket of its own'],
+    ['{ forwards: ["*:*"] }', 'ssh.forwards.0: any address that the upstream reaches, and any socket of its own'],
+    ['{ listens: ["/**"] }', 'ssh.listens.0: any address that the upstream reaches, and any socket of its own'],
+    [
+      '{ shell: false }',
+      'ssh.shell: a command may be a shell as well (`sh`), and the rule covers all: name `commands` too',
+    ],
+    [
+      '{ commands: ["**"], git: { push: false } }',
+      'ssh.git: `commands` covers those of git too, whatever the repository, so that this narrows nothing',
+    ],
+    [
+      '{ commands: ["uptime", "git*"], git: { repos: [acme/*] } }',
+      'ssh.git: `commands` covers those of git too, whatever the repository, so that this narrows nothing',
+    ],
     [
       '{ subsystems: [/usr/lib/openssh/sftp-server] }',
       'ssh.subsystems.0: a subsystem is asked for by name, not by its program (sftp)',
@@ -171,6 +185,9 @@ describe('rules about SSH', () => {
   test('what is meant otherwise of a rule that allows is right of one that denies, and the reverse', () => {
     expect(told('ssh: { commands: ["*"], forwards: ["*"] }', 'warning', 'deny')).toEqual([]);
     expect(told('ssh: { git: { push: false } }', 'warning')).toEqual([]);
+    expect(told('ssh: { git: { push: false }, commands: [uptime, "df *", "git-lfs *"] }', 'warning')).toEqual([]);
+    expect(told('ssh: { git: { push: true }, commands: ["**"] }', 'warning', 'deny')).toEqual([]);
+    expect(told('ssh: { forwards: ["*:22", "db.internal:*", "/run/*"] }', 'warning')).toEqual([]);
     expect(told('ssh: { git: { push: false } }', 'warning', 'deny')).toEqual([
       'ssh.git.push: this denies all but pushes: to deny pushes write true',
     ]);

@@ -96,11 +96,28 @@ function checkTogether(ssh: WrittenSsh, effect: WrittenRule['effect'], path: Pat
   if (shell === true && commands !== undefined) {
     report.warn([...path, 'commands'], 'a shell, which the rule allows too, runs any command', { on: 'key' });
   }
+  if (shell === false && namesOf(ssh).length === 0) {
+    const message = 'a command may be a shell as well (`sh`), and the rule covers all: name `commands` too';
+    report.warn([...path, 'shell'], message, { on: 'key' });
+  }
+  if (git !== undefined && commands?.some((command) => command !== undefined && coversGit(command)) === true) {
+    const message = '`commands` covers those of git too, whatever the repository, so that this narrows nothing';
+    report.warn([...path, 'git'], message, { on: 'key' });
+  }
   const signs = agentForwarding === true && hostKeys === undefined && namespaces === undefined;
   if (signs && namesOf(ssh).every((name) => name === 'agentForwarding') && users !== undefined) {
     const message = 'this covers no signature: name them with `hostKeys` or `namespaces`';
     report.warn([...path, 'agentForwarding'], message, { on: 'key' });
   }
+}
+
+/** Whether the pattern lets through what git asks for, whatever the repository. */
+function coversGit(pattern: string): boolean {
+  const pieces = pattern.split(/\*+/).map((piece) => piece.replaceAll(/[\\^$.|?+()[\]{}]/g, '\\$&'));
+  const regular = new RegExp(`^${pieces.join('.*')}$`, 's');
+  return ['git-receive-pack a/b', 'git receive-pack a/b', 'git-upload-pack a/b'].some((command) =>
+    regular.test(command),
+  );
 }
 
 function checkUser(name: string, path: Path, { report }: Context): void {
@@ -151,7 +168,7 @@ function checkSubsystem(name: string, path: Path, { report }: Context): void {
 const HOST = /^(?:\[[0-9A-Fa-f:.*]+(?:%[\w.-]+)?\]|[^\s:/[\]]*)$/;
 
 function checkPlace(place: string, effect: WrittenRule['effect'], path: Path, { report }: Context): void {
-  if (/^\*+$/.test(place)) {
+  if (/^(?:\*+(?::\*+)?|\/\*\*+)$/.test(place)) {
     if (effect === 'allow') report.warn(path, 'any address that the upstream reaches, and any socket of its own');
     return;
   }

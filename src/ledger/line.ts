@@ -52,6 +52,7 @@ export function formatLine(event: RecordedEvent, atMs: number, seq: number, prev
     text('user', shown(any.user)) +
     text('command', shown(any.command), LONG) +
     text('destination', shown(any.destination)) +
+    (any.forwarded === true ? ',"forwarded":true' : '') +
     number('status', any.status) +
     number('exchanges', any.exchanges) +
     number('bytesUp', any.bytesUp) +

@@ -32,7 +32,13 @@ test('what is shown is printable, and no two texts are shown alike', () => {
 });
 
 test('a line shows a command, a user and a destination so, and cuts a long command', () => {
-  const asked = { request: 'exec', user: 'a\x07', command: 'x\n'.repeat(1000), destination: 'db\x1b:22' } as const;
+  const asked = {
+    request: 'exec',
+    user: 'a\x07',
+    command: 'x\n'.repeat(1000),
+    destination: 'db\x1b:22',
+    forwarded: true,
+  } as const;
   const line = formatLine(decision('c1', asked), 0, 1, GENESIS.hash);
   const { user, command, destination, request } = JSON.parse(line) as Record<string, string>;
   expect({ request, user, destination }).toEqual({
@@ -40,6 +46,7 @@ test('a line shows a command, a user and a destination so, and cuts a long comma
     user: String.raw`a\x07`,
     destination: String.raw`db\x1b:22`,
   });
+  expect(line).toContain(',"forwarded":true');
   expect(command).toMatch(/^(x\\x0a)+x?\\?x?0?a?…sha256:[0-9a-f]{12}$/);
   expect(Buffer.byteLength(command!)).toBeLessThan(512);
 });

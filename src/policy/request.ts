@@ -95,7 +95,7 @@ export interface SshFacts {
   readonly hostKey?: string;
   /** Of `sign-document`: `git`, `file`, or any other (`PROTOCOL.sshsig`). */
   readonly namespace?: string;
-  /** Of signatures: asked for by a host on the way, not by a program beside the agent. */
+  /** Of signatures and `keys`: asked for by a host on the way, not by a program beside the agent. */
   readonly forwarded?: boolean;
 }
 

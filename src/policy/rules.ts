@@ -70,7 +70,7 @@ export interface SshSelector {
   /**
    * `host:port` or absolute paths of sockets, as the client sends them, of hosts case apart. Jumps too. `*` alone is any
    * of both; elsewhere in a deny rule any run of characters, in an allow rule of ASCII letters, digits and `._-[]:` in a
-   * host, and of anything but a slash in a path (`**`: slashes too).
+   * host, of those that an address has where the pattern is one, and of anything but a slash in a path (`**`: slashes too).
    */
   readonly forwards?: readonly string[];
   readonly listens?: readonly string[];

@@ -1,6 +1,6 @@
 import { compileNames, type Matcher } from './glob.ts';
 import type { Rule } from './rules.ts';
-import { compileAny, compileWild, lettersAnd, type StarClass } from './wild.ts';
+import { anyOf, compileAny, compileWild, lettersAnd, type StarClass } from './wild.ts';
 
 /** Fingerprint of a host's key; undefined where it is not proven. */
 export type HostKeyMatcher = (fingerprint: string | undefined) => boolean;
@@ -12,6 +12,9 @@ const PLAIN_IN_COMMANDS = lettersAnd(' _@%+=:,./-');
  * so that a rule on `*.internal` must not cover a blank.
  */
 const PLAIN_IN_HOSTS = lettersAnd('_.:[]-');
+/** `10.0.0.*` is meant for addresses, and `10.0.0.1.evil.example` is a name that leads anywhere. */
+const PLAIN_IN_IPV4 = anyOf('0123456789.');
+const PLAIN_IN_IPV6 = anyOf('0123456789abcdef:.');
 const ANYTHING: StarClass = () => true;
 const SLASH = 0x2f;
 const NO_SLASH: StarClass = (unit) => unit !== SLASH;
@@ -57,15 +60,27 @@ function compileAddress(pattern: string, effect: Rule['effect']): Matcher {
   if (host === undefined || port === undefined || !/^[0-9*]+$/.test(port)) {
     throw new Error(`"${pattern}" is no host:port, with an IPv6 address in brackets, and no absolute path`);
   }
-  const inStar = effect === 'allow' ? PLAIN_IN_HOSTS : ANYTHING;
-  const matchesHost = host === '' ? (text: string) => text === '' : compileWild(lowerCase(host), inStar);
+  const denies = effect === 'deny';
+  const matchesHost = host === '' ? (text: string) => text === '' : compileHost(lowerCase(host), denies);
   const matchesPort = compileNames([port]);
   return (destination) => {
     if (destination.startsWith('/')) return false;
     const actual = splitAddress(destination);
-    if (actual === undefined) return effect === 'deny';
+    if (actual === undefined) return denies;
     return matchesPort(actual[1]) && matchesHost(lowerCase(actual[0]));
   };
+}
+
+function compileHost(host: string, denies: boolean): Matcher {
+  if (!denies) return compileWild(host, starOf(host));
+  const matches = compileWild(host, ANYTHING);
+  // The dot of the root is no part of a name to whoever resolves it (RFC 1034 section 3.1).
+  return (text) => matches(text) || matches(text.replace(/\.$/, ''));
+}
+
+function starOf(host: string): StarClass {
+  if (host.startsWith('[')) return PLAIN_IN_IPV6;
+  return /^[0-9.*]*[0-9][0-9.*]*$/.test(host) ? PLAIN_IN_IPV4 : PLAIN_IN_HOSTS;
 }
 
 /** Undefined where there is no port, or colons in the host without brackets around it. */

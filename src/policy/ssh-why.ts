@@ -27,6 +27,7 @@ export function whyUnmatchedSsh({ ssh: selector = {}, effect }: Rule, rule: Comp
   const { request } = facts;
   if (request === 'login' || request === 'keys') {
     if (effect === 'deny') return 'the rule denies only some of what may be asked for later';
+    if (facts.forwarded === true && !rule.agentForwarding) return 'the rule does not say agentForwarding';
     return request === 'login' ? 'the rule allows nothing that a login is for' : 'the rule allows no signature';
   }
   const [what, key] = KEYS[request];

@@ -168,7 +168,7 @@ function covers(rule: CompiledSsh, facts: SshFacts): boolean {
     case 'login':
       return rule.denies ? coversOpening(rule, facts) : maySucceedLogin(rule);
     case 'keys':
-      return rule.denies ? coversOpening(rule, facts) : maySign(rule);
+      return rule.denies ? coversOpening(rule, facts) : coversSignature(rule, facts, maySign(rule));
     case 'exec':
       return accepts(rule.commands, facts.command, rule.denies) || coversGit(rule, facts);
     case 'shell':

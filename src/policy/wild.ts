@@ -37,10 +37,13 @@ export function compileAny(patterns: readonly string[], compile: (pattern: strin
 
 /** Any of the characters, and ASCII letters and digits. */
 export function lettersAnd(characters: string): StarClass {
+  return anyOf(`ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789${characters}`);
+}
+
+/** Any of the characters, which are of ASCII. */
+export function anyOf(characters: string): StarClass {
   const within = new Uint8Array(128);
-  for (const character of `ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789${characters}`) {
-    within[character.charCodeAt(0)] = 1;
-  }
+  for (const character of characters) within[character.charCodeAt(0)] = 1;
   return (unit) => within[unit] === 1;
 }
 

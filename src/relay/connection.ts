@@ -14,6 +14,8 @@ import { Permissions } from './permission.ts';
 
 /** For the last words of either side to be taken in. */
 const LINGER_MS = 1_000;
+/** For what was written before an end that nothing forced: whoever reads slowly gets all of it. */
+const FLUSH_MS = 30_000;
 /** For a connector to end once it must; then its connection is over without it. */
 const ABANDON_MS = 5_000;
 /** Questions that wait for a person at a time, of one service. */
@@ -198,9 +200,10 @@ export class AcceptedConnection implements RelayConnection {
     if (end.error !== undefined) this.#report(end.error);
     if (this.#permissions.count > 0) this.#note(end, error);
     for (const timer of this.#timers) clearTimeout(timer);
+    const flushMs = this.signal.aborted ? LINGER_MS : FLUSH_MS;
     // Whatever still waits for anything, a passage of another service perhaps, is over too.
     this.#abort.abort(error ?? new SidecarError('downstream-closed'));
-    await Promise.all([...this.#upstreams, this.downstream].map(letEnd));
+    await Promise.all([...this.#upstreams, this.downstream].map((stream) => letEnd(stream, flushMs)));
   }
 
   /** Ends as soon as nothing is in progress. */
@@ -350,14 +353,19 @@ export class AcceptedConnection implements RelayConnection {
   }
 }
 
-/** Lets what was written go out for a moment, where the stream was ended; destroys it otherwise. */
-async function letEnd(stream: Duplex): Promise<void> {
+/** Lets what was written go out, for `flushMs` at most, and the other side end for a moment. */
+async function letEnd(stream: Duplex, flushMs: number): Promise<void> {
   if (stream.destroyed) return;
   const closed = new Promise<void>((resolve) => void stream.once('close', () => resolve()));
+  const destroy = (): void => void stream.destroy();
+  let timer = setTimeout(destroy, stream.writableFinished ? LINGER_MS : flushMs);
+  stream.once('finish', () => {
+    clearTimeout(timer);
+    timer = setTimeout(destroy, LINGER_MS);
+  });
   stream.end();
   // Reading on for a moment keeps the reset for unread bytes from overtaking the last words.
   stream.resume();
-  const timer = setTimeout(() => stream.destroy(), LINGER_MS);
   await closed;
   clearTimeout(timer);
 }

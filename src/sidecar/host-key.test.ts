@@ -1,10 +1,20 @@
 import { execFileSync } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { publicKeyOf } from '../connector/ssh/public-key.ts';
 import { hostKey, hostKeyPath } from './host-key.ts';
 
@@ -75,6 +85,33 @@ test('a link and a folder are no host key', async () => {
   await problemOf(folder);
   expect((await hostKey(elsewhere)).equals(target)).toBe(true);
   expect(await problemOf('/dev/null')).toContain('/dev/null/ssh_host_ed25519_key');
+});
+
+test('a pipe is not waited for, and a file of any length not read', async () => {
+  const folder = stateFolder();
+  const path = hostKeyPath(folder);
+  await hostKey(folder);
+  rmSync(path);
+  execFileSync('mkfifo', ['-m', '600', path]);
+  expect(await problemOf(folder)).toContain('is not a regular file');
+  rmSync(path);
+  mkdirSync(path, { mode: 0o700 });
+  expect(await problemOf(folder)).toContain('is not a regular file');
+  rmSync(path, { recursive: true });
+  writeFileSync(path, '', { mode: 0o600 });
+  truncateSync(path, 2 ** 40);
+  expect(await problemOf(folder)).toContain('is no ed25519 key');
+});
+
+test.skipIf(process.getuid?.() !== 0)('a file of another user is refused, and one of root is taken', async () => {
+  const folder = stateFolder();
+  const made = await hostKey(folder);
+  chownSync(hostKeyPath(folder), 65_534, 65_534);
+  expect(await problemOf(folder)).toContain('belongs to another user');
+  chownSync(hostKeyPath(folder), 0, 0);
+  const uid = vi.spyOn(process, 'getuid').mockReturnValue(65_534);
+  onTestFinished(() => uid.mockRestore());
+  expect((await hostKey(folder)).equals(made)).toBe(true);
 });
 
 test('a file that is cut, of another type of key, or none at all is refused and left as it is', async () => {

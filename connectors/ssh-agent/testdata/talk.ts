@@ -26,14 +26,15 @@ export function commit(key: PrivateKey, namespace = 'git'): Buffer {
   return signRequest(key.publicBlob, sshsigBytes(namespace, randomBytes(64)));
 }
 
-/** A login, bound to a host where one is given. */
+/** A login, bound to a host where one is given, and naming it unless `isNamed` is false. */
 export async function login(
   client: AgentClient,
   key: PrivateKey,
-  { user = 'git', host = undefined as PrivateKey | undefined } = {},
+  { user = 'git', host = undefined as PrivateKey | undefined, isNamed = true } = {},
 ) {
   const sessionId = randomBytes(32);
   if (host !== undefined) expect(await client.ask(await bindRequest(host, sessionId))).toBe(SUCCESS);
-  return client.ask(signRequest(key.publicBlob, loginBytes({ sessionId, blob: key.publicBlob, user })));
+  const named = host === undefined || !isNamed ? {} : { hostKey: host.publicBlob };
+  return client.ask(signRequest(key.publicBlob, loginBytes({ sessionId, blob: key.publicBlob, user, ...named })));
 }
 

@@ -36,9 +36,15 @@ export class Globals {
     });
   }
 
-  /** Asks `leg` whether it is there; its answer, whatever it is, ends here. */
-  ping(leg: Leg): void {
-    this.#replies[leg.other.side].expect('swallowed');
+  /**
+   * Asks `leg` whether it is there; its answer, whatever it is, ends here. False: it owes so many answers that nothing
+   * more is asked.
+   */
+  ping(leg: Leg): boolean {
+    const replies = this.#replies[leg.other.side];
+    if (replies.full) return false;
+    replies.expect('swallowed');
     leg.send(wire({ byte: Message.globalRequest }, 'keepalive@openssh.com', { boolean: true }));
+    return true;
   }
 }

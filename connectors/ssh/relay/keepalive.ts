@@ -19,11 +19,8 @@ export class Keepalive {
   constructor(leg: Leg, globals: Globals, options: KeepaliveOptions, gone: () => void) {
     this.#timer = setInterval(() => {
       if (this.#heard || leg.paused) this.#asked = 0;
-      else if (this.#asked >= options.count) return gone();
-      else {
-        this.#asked += 1;
-        globals.ping(leg);
-      }
+      else if (this.#asked >= options.count || !globals.ping(leg)) return gone();
+      else this.#asked += 1;
       this.#heard = false;
     }, options.seconds * 1000).unref();
   }

@@ -21,16 +21,21 @@ export class ReplyQueue {
     return this.#owed.length;
   }
 
+  /** True where one more would be too many. */
+  get full(): boolean {
+    return this.#owed.length >= OWED_MAX;
+  }
+
   /** The other side will answer; `swallowed` where nobody but us asked. `seen` is shown an answer before it is relayed. */
   expect(kind: 'relayed' | 'swallowed', seen?: (message: Buffer) => void): void {
-    if (this.#owed.length >= OWED_MAX) throw new SshError('protocol', 'too many requests wait for their answers');
+    if (this.full) throw new SshError('protocol', 'too many requests wait for their answers');
     this.#owed.push(seen === undefined ? kind : { seen });
   }
 
   /** Runs `answer`, which sends, as soon as everything asked before it has been answered. */
   answer(answer: () => void): void {
     if (this.#owed.length === 0) return answer();
-    if (this.#owed.length >= OWED_MAX) throw new SshError('protocol', 'too many requests wait for their answers');
+    if (this.full) throw new SshError('protocol', 'too many requests wait for their answers');
     this.#owed.push(answer);
   }
 

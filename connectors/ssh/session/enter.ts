@@ -17,6 +17,9 @@ import {
 } from '../upstream/index.ts';
 import type { Config } from '../config.ts';
 
+/** For a farewell to go out. */
+const FAREWELL_MS = 1_000;
+
 /** What a login upstream needs of its service. */
 export interface Entrance {
   readonly config: Config;
@@ -42,7 +45,8 @@ export interface Entered {
  * and `logIn` have.
  */
 export async function enter(passage: RelayPassage<SshCredential>, entrance: Entrance): Promise<Entered> {
-  const options = entrance.user === undefined ? {} : { user: entrance.user };
+  const { user, config } = entrance;
+  const options = { ...(user !== undefined && { user }), ...(config.users !== undefined && { users: config.users }) };
   const upstream = (credentials: Credentials<SshCredential>): Upstream => upstreamOf(credentials, options);
   let loan = await passage.authorize({ ssh: entrance.facts }, (credentials) => upstream(credentials).name);
   try {
@@ -73,6 +77,23 @@ async function attempt(
   const { loginSeconds } = passage;
   const insecure = config.insecure === true;
   const passed = (bytes: number): void => passage.passed(bytes);
-  const leg = await logIn(socket, { credentials, version, upstream, memory, insecure, loginSeconds, passed, signal });
-  return { leg, upstream, loan };
+  try {
+    const leg = await logIn(socket, { credentials, version, upstream, memory, insecure, loginSeconds, passed, signal });
+    return { leg, upstream, loan };
+  } catch (error) {
+    // It counts among the service's connections until it is closed, and another may follow.
+    if (error instanceof SidecarError && isWorthAnother(error)) await gone(socket);
+    throw error;
+  }
+}
+
+/** Closed, once what was said has gone out. */
+async function gone(socket: Duplex): Promise<void> {
+  if (socket.closed) return;
+  const closed = new Promise<void>((resolve) => void socket.once('close', () => resolve()));
+  if (socket.writableFinished) socket.destroy();
+  else socket.once('finish', () => socket.destroy());
+  const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
+  await closed;
+  clearTimeout(timer);
 }

@@ -12,8 +12,8 @@ const PROGRAMS = 'upload-pack|receive-pack|upload-archive';
 const LFS = 'lfs-authenticate|lfs-transfer';
 /** As git writes it (`sq_quote_buf`): in single quotes, where a quote and `!` stand outside of them with a backslash. */
 const QUOTED = String.raw`'(?:[^'!]|'\\['!]')*'`;
-/** Letters that no shell reads as anything but themselves; `~` is not among them. */
-const PLAIN = '[A-Za-z0-9_@+=:,./][A-Za-z0-9_@+=:,./-]*';
+/** Letters that no shell reads as anything but themselves; `~` is not among them, and zsh reads a `=` in front. */
+const PLAIN = '[A-Za-z0-9_@+:,./][A-Za-z0-9_@+=:,./-]*';
 const COMMAND = new RegExp(`^git[- ](?:(${PROGRAMS})|(${LFS})) (${QUOTED}|${PLAIN})(?: (upload|download))?$`, 's');
 /** One name of a path. What is not here is either nothing to a forge or something to a shell, a URL or a file system. */
 const SEGMENT = /^(?!\.{1,2}$)(?!-)[A-Za-z0-9_.@+=,~!' -]+$/;

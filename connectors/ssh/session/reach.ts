@@ -24,6 +24,12 @@ export async function reachThrough(
   const { leg, loan } = await enter(passage, { config, memory, facts, signal });
   const channel = new TcpChannel(leg.raw, address, signal);
   channel.once('close', () => loan.end(channel.carried));
-  await channel.opened;
+  const late = new SidecarError('upstream-unreachable', { detail: 'the way there does not answer' });
+  const timer = setTimeout(() => channel.destroy(late), passage.loginSeconds * 1000);
+  try {
+    await channel.opened;
+  } finally {
+    clearTimeout(timer);
+  }
   return channel;
 }

@@ -1,4 +1,4 @@
-import { type RelayConnection, type RelayEnd, SidecarError } from 'secretless-sidecar/connector';
+import { type Facts, type RelayConnection, type RelayEnd, SidecarError } from 'secretless-sidecar/connector';
 import { relay } from '../relay/index.ts';
 import { type ServerLeg, SshError } from '../transport/index.ts';
 import type { SshCredential } from '../upstream/index.ts';
@@ -12,13 +12,18 @@ import { wordsFor } from './words.ts';
 
 type Connection = RelayConnection<SshCredential>;
 
+const LOGIN: Facts = { ssh: { request: 'login' } };
+
 /** Leads one connection to its end. `own`: the service that it begins with. */
 export async function lead(connection: Connection, own: Served): Promise<RelayEnd> {
   let arrival: Arrival;
   try {
     arrival = await meet(connection, own);
-  } catch (error) {
-    return ended(arrivalError(error, connection.signal));
+  } catch (thrown) {
+    const error = arrivalError(thrown, connection.signal);
+    // Somebody guesses at what proves an agent: an auditor's business, though policy was never asked.
+    if (error?.code === 'caller-unproven') await connection.refused(LOGIN, error);
+    return ended(error);
   }
   const { leg } = arrival;
   try {
@@ -38,7 +43,7 @@ async function admitted(connection: Connection, arrival: Arrival): Promise<Wante
     return arrival.admitted();
   } catch (error) {
     if (error instanceof SidecarError && error !== connection.refusal) {
-      await connection.refused({ ssh: { request: 'login' } }, error);
+      await connection.refused(LOGIN, error);
     }
     throw error;
   }

@@ -9,6 +9,8 @@ const WINDOW_BYTES = 2 * 1024 * 1024;
 const PACKET_BYTES_MAX = 32 * 1024;
 /** Bytes that may wait for the upstream before nothing more is taken. */
 const PENDING_BYTES_MAX = 1024 * 1024;
+/** And before it is an error that it asks for more answers. */
+const ANSWERS_BYTES_MAX = 3 * PENDING_BYTES_MAX;
 const NUMBER = 0;
 
 /**
@@ -44,7 +46,8 @@ export class TcpChannel extends Duplex {
     this.on('error', () => undefined);
     signal.addEventListener('abort', this.#aborted);
     if (signal.aborted) this.#aborted();
-    void raw.closed.then((error) => this.destroy(this.#gotEnd ? undefined : lost(error)));
+    // What came before its end is still to be read.
+    void raw.closed.then((error) => (this.#gotEnd ? this.#closed() : this.destroy(lost(error))));
     raw.attach({ message: (message) => this.#take(message), drained: () => this.#flush() });
     const own = [{ uint32: NUMBER }, { uint32: WINDOW_BYTES }, { uint32: PACKET_BYTES_MAX }];
     const from = ['127.0.0.1', { uint32: 0 }];
@@ -140,7 +143,7 @@ export class TcpChannel extends Duplex {
         return this.#closed();
       case Message.channelRequest:
         reader.name(256);
-        if (reader.boolean()) this.#say(Message.channelFailure);
+        if (reader.boolean()) this.#answer(() => this.#say(Message.channelFailure));
         return;
       default:
         throw wrong('a message that this channel does not have');
@@ -186,14 +189,21 @@ export class TcpChannel extends Duplex {
 
   #refuseGlobal(reader: WireReader): void {
     reader.name(256);
-    if (reader.boolean()) this.#raw.send(wire({ byte: Message.requestFailure }));
+    if (reader.boolean()) this.#answer(() => this.#raw.send(wire({ byte: Message.requestFailure })));
+  }
+
+  /** Whoever asks without end reads what it is answered. */
+  #answer(send: () => void): void {
+    if (this.#raw.pending > ANSWERS_BYTES_MAX) throw wrong('answers wait that are not read');
+    send();
   }
 
   #refuseOpen(reader: WireReader): void {
     reader.name(256);
     const sender = { uint32: reader.uint32() };
     const reason = { uint32: OpenFailure.prohibited };
-    this.#raw.send(wire({ byte: Message.channelOpenFailure }, sender, reason, 'not allowed here', ''));
+    const refusal = wire({ byte: Message.channelOpenFailure }, sender, reason, 'not allowed here', '');
+    this.#answer(() => this.#raw.send(refusal));
   }
 }
 

@@ -19,6 +19,26 @@ describe('the text of a command', () => {
     expect(commandText(Buffer.from([0xf4, 0x90, 0x80, 0x80]))).toBe('\udcf4\udc90\udc80\udc80');
   });
 
+  test('can be turned back into the very bytes, and quotes no more of them than it must', () => {
+    // First bytes of sequences of each length, and the bounds of their second ones.
+    const edges = [
+      0x41, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5, 0xff,
+    ];
+    const some = fc.array(fc.oneof(fc.constantFrom(...edges), fc.integer({ min: 0, max: 255 })), { maxLength: 12 });
+    fc.assert(
+      fc.property(some, (bytes) => {
+        const text = commandText(Uint8Array.from(bytes));
+        const back = [...text].map((letter) =>
+          /^[\udc80-\udcff]$/.test(letter) ? Buffer.of(letter.charCodeAt(0) & 0xff) : Buffer.from(letter),
+        );
+        expect([...Buffer.concat(back)]).toEqual(bytes);
+        const replaced = [...Buffer.from(bytes).toString('utf8').replaceAll('\ufffd', '')].length;
+        expect([...text.replace(/[\udc80-\udcff]/gu, '').replaceAll('\ufffd', '')].length).toBe(replaced);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
   test('differs where the bytes differ', () => {
     const bytes = fc.uint8Array({ maxLength: 8 });
     fc.assert(

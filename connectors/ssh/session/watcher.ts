@@ -120,7 +120,7 @@ export class SessionWatcher implements Watcher {
   }
 
   channelRequest(from: Side, view: ChannelView, { ask }: ChannelRequest): Verdict | Promise<Verdict> {
-    this.#requests += 1;
+    if (ask.kind !== 'keepalive') this.#requests += 1;
     const channel = this.#channels.get(view.number);
     if (channel === undefined) return REFUSE;
     if (from === 'upstream') return passesDown(ask) ? FORWARD : REFUSE;

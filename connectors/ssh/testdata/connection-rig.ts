@@ -101,6 +101,7 @@ export class ConnectionRig {
 
   #accept(socket: Socket): void {
     this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
     socket.setNoDelay(true);
     const connection = new RigConnection(this, socket);
     const end = this.services.get(connection.service)!.relay(connection);

@@ -40,8 +40,16 @@ export const HOST_KEY_ALGORITHMS: readonly string[] = [
 /** Where an authority is known that certifies host keys; offered only then. */
 const CERTIFIED_HOST_KEYS: readonly string[] = HOST_KEY_ALGORITHMS.map((name) => name + CERTIFICATE_SUFFIX);
 
+/** What a client would have us compute with it keeps everybody else waiting for 25 ms, as often as it likes. */
+const COSTLY = 'diffie-hellman-group18-sha512';
+
 /** Towards the downstream, whose order decides: GCM alone would leave out libssh2 before 1.11 and old paramiko. */
-export const SERVER_ALGORITHMS: Algorithms = { kex: KEX, hostKey: ['ssh-ed25519'], cipher: [...GCM, ...CTR], mac: MAC };
+export const SERVER_ALGORITHMS: Algorithms = {
+  kex: KEX.filter((name) => name !== COSTLY),
+  hostKey: ['ssh-ed25519'],
+  cipher: [...GCM, ...CTR],
+  mac: MAC,
+};
 
 /** Towards the upstream, where our order decides. ChaCha20 comes last, because it is refused without strict key exchange. */
 export const CLIENT_ALGORITHMS: Algorithms = {

@@ -4,6 +4,8 @@ import type { Transport } from './transport.ts';
 
 /** Of messages that come before anybody has taken over. */
 const EARLY_BYTES_MAX = 1024 * 1024;
+/** Bytes that may wait for a peer which sends what nobody knows: more than what its own requests are answered with. */
+const PENDING_BYTES_MAX = 3 * 1024 * 1024;
 
 /** Someone who takes over the messages of a connection that has logged in. */
 export interface RawReader {
@@ -42,7 +44,12 @@ export class RawSide {
     this.#early = [];
     // Before the reader sees anything: it may want to pause.
     this.#transport.resume();
-    for (const message of early) reader.message(message);
+    try {
+      for (const message of early) reader.message(message);
+    } catch (error) {
+      // As if it had come just now: what a message breaks ends the connection.
+      this.#transport.fail(error);
+    }
   }
 
   #take(message: Buffer): void {
@@ -51,6 +58,8 @@ export class RawSide {
     if (type === Message.extInfo || type === Message.userauthRequest || type === Message.userauthBanner) return;
     if (type < Message.globalRequest) throw new SshError('protocol', 'a message of the login came after it');
     if (type > Message.channelFailure || (type > Message.requestFailure && type < Message.channelOpen)) {
+      // Our answer to it, and the only one that whoever relays the rest does not know of.
+      if (this.pending > PENDING_BYTES_MAX) throw new SshError('protocol', 'answers wait that the peer does not read');
       return this.#transport.unimplemented();
     }
     if (this.#reader !== undefined) return this.#reader.message(message);

@@ -221,9 +221,14 @@ export class Transport {
     try {
       this.#protocol.parse(chunk, 0, chunk.length);
     } catch (error) {
-      this.disconnect(this.#faultOf(error));
+      this.fail(error);
     }
   };
+
+  /** Ends the connection for what a message of the peer's made somebody throw. */
+  fail(error: unknown): void {
+    this.disconnect(this.#faultOf(error));
+  }
 
   /** A number beyond the chunk's end makes ssh2 stop parsing it. */
   #receive(payload: Buffer, stock: (payload: Buffer) => number | false | undefined): number | false | undefined {

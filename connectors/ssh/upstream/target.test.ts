@@ -25,6 +25,13 @@ test.each<[Fields, string, number, string]>([
   expect(upstreamOf(credentialsOf(fields))).toEqual({ host, port, name, user: 'root' });
 });
 
+test('where users may be chosen and nobody is named it is the first of them, and never root', () => {
+  const users = ['deploy', 'backup'];
+  expect(upstreamOf(credentialsOf({ host: 'db' }), { users }).user).toBe('deploy');
+  expect(upstreamOf(credentialsOf({ host: 'db' }), { users, user: 'backup' }).user).toBe('backup');
+  expect(upstreamOf(credentialsOf({ host: 'db', user: 'me' }), { users }).user).toBe('me');
+});
+
 test('the user is the one that was chosen, else that of the credentials, else root', () => {
   const credentials = credentialsOf({ host: 'db', user: 'deploy' });
   expect(upstreamOf(credentials, { user: 'git' }).user).toBe('git');

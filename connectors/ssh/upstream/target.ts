@@ -27,12 +27,13 @@ export interface TargetTexts {
 }
 
 /**
- * Where the credentials lead. `user`: whom the downstream chose of those that it may. Errors: `credential-missing`,
- * `credential-unfit`, which quote nothing.
+ * Where the credentials lead. `user`: whom the downstream chose of `users`, whom it may choose; where neither it nor the
+ * credentials name anybody it is the first of these. Errors: `credential-missing`, `credential-unfit`, which quote
+ * nothing.
  */
 export function upstreamOf(
   credentials: Credentials<SshCredential>,
-  options: { readonly user?: string } = {},
+  options: { readonly user?: string; readonly users?: readonly string[] } = {},
 ): Upstream {
   const text = (name: 'address' | 'host' | 'port' | 'user'): string | undefined =>
     credentials.has(name) ? lineOf(credentials.get(name), name) : undefined;
@@ -43,7 +44,7 @@ export function upstreamOf(
     }),
   );
   const { host, port } = targetOf(texts);
-  const user = options.user ?? text('user') ?? DEFAULT_USER;
+  const user = options.user ?? text('user') ?? options.users?.[0] ?? DEFAULT_USER;
   if (user === '' || Buffer.byteLength(user) > USER_BYTES_MAX) {
     throw new SidecarError('credential-unfit', { detail: `the user is empty or longer than ${USER_BYTES_MAX} bytes` });
   }

@@ -5,6 +5,7 @@ import { base64Decode } from './base64.ts';
 import { openPem } from './derive.ts';
 import { OPENSSH_BEGIN, OPENSSH_END } from './openssh-file.ts';
 import { readOpensshContainer } from './openssh-container.ts';
+import { checkPemWork } from './pem-work.ts';
 import { readPpk } from './ppk.ts';
 import { type KeyAlgorithm, type PublicKey, publicKeyOf } from './public-key.ts';
 import { withScratch } from './scratch.ts';
@@ -57,13 +58,21 @@ export async function readKeyObject(text: Secret, passphrase?: Secret): Promise<
     const derived = publicKeyOf(key);
     if (publicBlob !== undefined && !publicBlob.equals(derived.blob)) throw new WireError('two halves of two keys');
     // The halves of a file are trusted by no one: a key that signs what it cannot verify is found here, not at a login.
-    const probe = randomBytes(32);
-    const signature = await signWith(key, signatureAlgorithmsOf(derived.algorithm)[0]!, probe);
-    if (!isSignedBy(derived, probe, signature)) throw new WireError('two halves of two keys');
+    if (!(await signsAs(key, derived))) throw new WireError('two halves of two keys');
     return key;
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     throw new SidecarError('credential-unfit', { detail: `the private key cannot be used: ${error.message}` });
+  }
+}
+
+async function signsAs(key: KeyObject, derived: PublicKey): Promise<boolean> {
+  const probe = randomBytes(32);
+  try {
+    return isSignedBy(derived, probe, await signWith(key, signatureAlgorithmsOf(derived.algorithm)[0]!, probe));
+  } catch {
+    // The crypto library finds some of what is wrong with the numbers of a key only when it reckons with them.
+    return false;
   }
 }
 
@@ -88,6 +97,7 @@ async function foundKey(
     const isEncrypted = copy.includes('ENCRYPTED');
     if (!isEncrypted) return { key: plainPem(copy) };
     if (passphrase === undefined) throw new WireError('it is encrypted and no passphrase is given');
+    checkPemWork(copy);
     return { key: await openPem(text, passphrase) };
   });
 }

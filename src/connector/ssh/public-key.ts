@@ -106,10 +106,9 @@ function imported(jwk: JsonWebKey): KeyObject {
 
 /** The public half as SSH writes it. Errors: `WireError` where SSH has no such type. */
 export function publicKeyOf(key: KeyObject): PublicKey {
-  const publicHalf = key.type === 'private' ? createPublicKey(key) : key;
-  if (!['rsa', 'ec', 'ed25519'].includes(publicHalf.asymmetricKeyType ?? ''))
+  if (!['rsa', 'ec', 'ed25519'].includes(key.asymmetricKeyType ?? ''))
     throw new WireError('a type of key that SSH does not know');
-  const jwk = publicHalf.export({ format: 'jwk' });
+  const jwk = exported(key);
   const field = (name: 'n' | 'e' | 'x' | 'y'): Buffer => Buffer.from(jwk[name] ?? '', 'base64url');
   if (jwk.kty === 'RSA') {
     return readPublicKey(Buffer.concat([strings('ssh-rsa'), number(field('e')), number(field('n'))]));
@@ -118,6 +117,15 @@ export function publicKeyOf(key: KeyObject): PublicKey {
   const curve = CURVES.find((known) => known.jwk === jwk.crv);
   if (curve === undefined) throw new WireError('a curve that SSH does not know');
   return readPublicKey(strings(curve.algorithm, curve.name, Buffer.concat([Buffer.of(4), field('x'), field('y')])));
+}
+
+function exported(key: KeyObject): JsonWebKey {
+  try {
+    return (key.type === 'private' ? createPublicKey(key) : key).export({ format: 'jwk' });
+  } catch {
+    // A curve without a name there, or a point that is none.
+    throw new WireError('a curve that SSH does not know');
+  }
 }
 
 /** `SHA256:` and unpadded Base64, as `ssh-keygen -l` prints it. Of a certificate: give it the blob of its key. */

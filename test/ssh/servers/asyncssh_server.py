@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import signal
 import sys
 import warnings
 
@@ -11,19 +12,34 @@ warnings.simplefilter("ignore")
 import asyncssh  # noqa: E402
 
 
+async def copy(source, target):
+    while data := await source.read(65536):
+        target.write(data)
+        await target.drain()
+
+
+async def feed(process, shell):
+    try:
+        await copy(process.stdin, shell.stdin)
+        shell.stdin.close()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it reads no more input
+
+
 async def run(process):
-    command = process.command
+    # Not `process.redirect`: it still copies when the status has closed the channel.
     shell = await asyncio.create_subprocess_shell(
-        command or "exec sh",
+        process.command or "exec sh",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    await process.redirect(stdin=shell.stdin, stdout=shell.stdout, stderr=shell.stderr)
+    feeding = asyncio.create_task(feed(process, shell))
+    await asyncio.gather(copy(shell.stdout, process.stdout), copy(shell.stderr, process.stderr))
     status = await shell.wait()
-    await process.stdout.drain()
+    feeding.cancel()
     if status < 0:
-        process.exit_with_signal(-status)
+        process.exit_with_signal(signal.Signals(-status).name[3:])
     else:
         process.exit(status)
 
