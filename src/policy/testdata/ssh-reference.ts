@@ -12,6 +12,7 @@ export function matchesSsh({ ssh, effect }: Rule, facts: SshFacts | undefined): 
   const whole = Object.keys(keys).every((key) => !names && key.endsWith('Forwarding'));
   const isDenied = effect === 'deny';
   if (facts.request === 'keys') {
+    if (!isDenied && facts.forwarded === true && keys.agentForwarding !== true) return 'no';
     if (whole && users === undefined) return 'surely';
     const later = !names || keys.hostKeys !== undefined || (keys.namespaces !== undefined && users === undefined);
     return later && !isDenied ? 'may' : 'no';
