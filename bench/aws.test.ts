@@ -27,7 +27,7 @@ describe('a whole run', () => {
   beforeAll(async () => {
     const options = { sizes: TINY, phases: PHASES, json: false, source: true, nodeFlags: [] };
     result = await measureAws(options, () => undefined);
-  }, 120_000);
+  }, 240_000);
 
   test('every shape of a request is right for a server that verifies', () => {
     expect(result.proven.map(({ shape }) => shape)).toEqual([...CALL_SHAPES, ...BODY_MODES]);
