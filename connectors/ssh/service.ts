@@ -10,17 +10,13 @@ import {
   SidecarError,
 } from 'secretless-sidecar/connector';
 import type { Config } from './config.ts';
-import type { KeepaliveOptions } from './relay/index.ts';
+import { KEEPALIVE, type KeepaliveOptions } from './relay/index.ts';
 import { environmentFilter } from './session/environment.ts';
 import { reachThrough } from './session/reach.ts';
 import type { Served } from './session/served.ts';
 import { lead } from './session/session.ts';
 import type { Identity } from './transport/index.ts';
 import { LoginMemory, type SshCredential } from './upstream/index.ts';
-
-const KEEPALIVE_SECONDS = 60;
-/** Questions without an answer after which a side is gone, as with OpenSSH's `ServerAliveCountMax`. */
-const KEEPALIVE_COUNT = 3;
 
 /** One service: its configuration, and what its logins remember. */
 export class SshService implements RelayService<SshCredential>, Served {
@@ -34,7 +30,7 @@ export class SshService implements RelayService<SshCredential>, Served {
     this.#config = config;
     this.identity = identityOf(config.agents);
     const seconds = config.keepalive === undefined ? undefined : parseDuration(config.keepalive);
-    this.keepalive = { seconds: seconds ?? KEEPALIVE_SECONDS, count: KEEPALIVE_COUNT };
+    this.keepalive = { ...KEEPALIVE, ...(seconds !== undefined && { seconds }) };
     this.takesVariable = environmentFilter(config.environment ?? []);
   }
 

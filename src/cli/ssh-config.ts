@@ -16,7 +16,7 @@ export interface SshConfigFiles {
 }
 
 /** Name of the sidecar's host key, whatever address it is met at. */
-export const HOST_KEY_ALIAS = 'secretless-sidecar';
+const HOST_KEY_ALIAS = 'secretless-sidecar';
 
 /** A name that ssh takes for a host and for a user; others have a meaning in its files. */
 export function isHostName(name: string): boolean {

@@ -43,7 +43,7 @@ const SSH_SWITCHES = ['shell', 'pty', 'agentForwarding', 'x11Forwarding'] as con
 const SSH_KEYS = ['users', ...SSH_LISTS, ...SSH_SWITCHES] as const;
 
 /** Whether the rule covers what its `ssh` names, and not what all rules do. */
-export function namesRequests(selector: Partial<Record<(typeof SSH_KEYS)[number], unknown>>): boolean {
+function namesRequests(selector: Partial<Record<(typeof SSH_KEYS)[number], unknown>>): boolean {
   return SSH_LISTS.some((key) => selector[key] !== undefined) || SSH_SWITCHES.some((key) => selector[key] === true);
 }
 

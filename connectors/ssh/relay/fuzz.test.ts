@@ -3,6 +3,7 @@ import { wire, type WireField } from '../transport/wire.ts';
 import { relay } from './index.ts';
 import { Dice } from './testdata/dice.ts';
 import { FakeSide, say } from './testdata/fake-side.ts';
+import { sessionWatcher } from './testdata/session-watcher.ts';
 
 const MESSAGES = 100_000;
 
@@ -44,7 +45,7 @@ test(`${MESSAGES} mutated messages end connections for breaking the protocol and
   let passed = 0;
   const begin = (): void => {
     sides = { down: new FakeSide(), up: new FakeSide() };
-    void relay(sides.down, sides.up, { keepalive: { seconds: 3600, count: 1 } });
+    void relay(sides.down, sides.up, { watcher: sessionWatcher(), keepalive: { seconds: 3600, count: 1 } });
     sides.down.says(...say.open(7));
     sides.up.says(...say.confirm(0, 900));
   };

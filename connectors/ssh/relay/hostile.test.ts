@@ -6,6 +6,7 @@ import { Transport } from '../transport/transport.ts';
 import { wire } from '../transport/wire.ts';
 import { relay } from './index.ts';
 import { FakeSide, say } from './testdata/fake-side.ts';
+import { sessionWatcher } from './testdata/session-watcher.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -14,7 +15,7 @@ test.each(['downstream', 'upstream'] as const)(
   async (silent) => {
     const [down, up] = [new FakeSide(), new FakeSide()];
     const asking = silent === 'upstream' ? down : up;
-    const end = relay(down, up, { keepalive: { seconds: 0.05, count: 1000 } });
+    const end = relay(down, up, { watcher: sessionWatcher(), keepalive: { seconds: 0.05, count: 1000 } });
     // What is thrown in a timer would end the process.
     for (let each = 0; each < 4096; each++) asking.says(...say.global('keepalive@openssh.com', true));
     const beat = setInterval(() => asking.says(...say.global('other', false)), 10);
@@ -37,6 +38,9 @@ test('an upstream that breaks the protocol right behind its yes ends the connect
   const leg = await loginSsh(client, { ident: 'ours', user: 'me', hostKeyCheck: () => true, auth });
   await turn();
   const down = new FakeSide();
-  expect(await relay(down, leg.raw)).toMatchObject({ side: 'upstream', error: { fault: 'protocol' } });
+  expect(await relay(down, leg.raw, { watcher: sessionWatcher() })).toMatchObject({
+    side: 'upstream',
+    error: { fault: 'protocol' },
+  });
   expect(down.ended).toBeDefined();
 });

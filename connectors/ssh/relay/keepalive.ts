@@ -8,6 +8,7 @@ export interface KeepaliveOptions {
   readonly count: number;
 }
 
+/** As many questions as OpenSSH's `ServerAliveCountMax`. */
 export const KEEPALIVE: KeepaliveOptions = { seconds: 60, count: 3 };
 
 /** Asks a side that says nothing whether it is there. One that we do not read is not silent. */

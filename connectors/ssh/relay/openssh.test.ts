@@ -5,8 +5,9 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { defaultWatcher, type Verdict } from './index.ts';
+import type { Verdict } from './index.ts';
 import { run, ssh, startRelay, type RelayServer } from './testdata/relay-server.ts';
+import { sessionWatcher } from './testdata/session-watcher.ts';
 import { noSshd, startSshd, type Sshd } from './testdata/sshd.ts';
 
 const AT = 'anyone@127.0.0.1';
@@ -165,7 +166,7 @@ describe.skipIf(noSshd !== undefined)(`OpenSSH on both sides${noSshd === undefin
   });
 
   test('shows a refused command on stderr with exit status 126, behind the replies before it', async () => {
-    const watcher = defaultWatcher();
+    const watcher = sessionWatcher();
     const own = await startRelay({
       upstream: sshd,
       watcher: {

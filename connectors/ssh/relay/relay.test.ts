@@ -1,25 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { SshError } from '../transport/ssh-error.ts';
-import {
-  defaultWatcher,
-  REFUSE,
-  relay,
-  type RelayEnd,
-  type RelayOptions,
-  type Verdict,
-  type Watcher,
-} from './index.ts';
+import { REFUSE, relay, type RelayEnd, type RelayOptions, type Verdict, type Watcher } from './index.ts';
 import { PENDING_BYTES_MAX } from './leg.ts';
 import { FakeSide, say } from './testdata/fake-side.ts';
+import { sessionWatcher } from './testdata/session-watcher.ts';
 
-function setUp(options: RelayOptions = {}): { down: FakeSide; up: FakeSide; end: Promise<RelayEnd> } {
+function setUp(options: Partial<RelayOptions> = {}): { down: FakeSide; up: FakeSide; end: Promise<RelayEnd> } {
   const down = new FakeSide();
   const up = new FakeSide();
-  return { down, up, end: relay(down, up, options) };
+  return { down, up, end: relay(down, up, { watcher: sessionWatcher(), ...options }) };
 }
 
 /** With one session: the downstream knows it as 70, the upstream as 900, we as 0. */
-function withSession(options: RelayOptions = {}): ReturnType<typeof setUp> {
+function withSession(options: Partial<RelayOptions> = {}): ReturnType<typeof setUp> {
   const sides = setUp(options);
   sides.down.says(...say.open(70));
   sides.up.says(...say.confirm(0, 900));
@@ -35,7 +28,7 @@ function recipient(message: Buffer | undefined): number | undefined {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function watching(part: Partial<Watcher>): RelayOptions {
-  return { watcher: { ...defaultWatcher(), ...part } };
+  return { watcher: { ...sessionWatcher(), ...part } };
 }
 
 describe('channels', () => {
@@ -101,7 +94,7 @@ describe('channels', () => {
 
   test('have one program each', () => {
     const asked: string[] = [];
-    const base = defaultWatcher();
+    const base = sessionWatcher();
     const { down, up } = withSession(
       watching({
         channelRequest: (from, channel, request) => {
@@ -156,7 +149,7 @@ describe('refusals', () => {
     channelRequest: (from, channel, request): Verdict =>
       request.ask.kind === 'exec'
         ? { do: 'refuse', say: 'no\u001b[2J\nreally' }
-        : (defaultWatcher().channelRequest(from, channel, request) as Verdict),
+        : (sessionWatcher().channelRequest(from, channel, request) as Verdict),
   });
 
   test('of a command wait for the replies before them and then say why', () => {
@@ -280,7 +273,7 @@ describe('requests to the connection', () => {
 describe('a watcher that thinks', () => {
   test('holds that side’s messages back, and no other', async () => {
     const verdict = Promise.withResolvers<Verdict>();
-    const base = defaultWatcher();
+    const base = sessionWatcher();
     const { down, up } = withSession(
       watching({
         channelRequest: (from, channel, request) =>

@@ -1,7 +1,6 @@
 import { Message } from '../transport/message-numbers.ts';
 import { SshError } from '../transport/ssh-error.ts';
 import { Channels } from './channels.ts';
-import { defaultWatcher } from './default-watcher.ts';
 import { Globals } from './globals.ts';
 import { Inbox } from './inbox.ts';
 import { KEEPALIVE, Keepalive, type KeepaliveOptions } from './keepalive.ts';
@@ -9,8 +8,7 @@ import { Leg, type RelaySide } from './leg.ts';
 import type { Side, Watcher } from './watcher.ts';
 
 export interface RelayOptions {
-  /** Default: `defaultWatcher`. */
-  readonly watcher?: Watcher;
+  readonly watcher: Watcher;
   readonly keepalive?: KeepaliveOptions;
   /** Ends both sides: a grant that was taken back. */
   readonly signal?: AbortSignal;
@@ -29,7 +27,7 @@ export interface RelayEnd {
  * channel numbers, which become ours, and packet sizes, which have a limit. Resolves when either side is gone; both are
  * closed then.
  */
-export function relay(downstream: RelaySide, upstream: RelaySide, options: RelayOptions = {}): Promise<RelayEnd> {
+export function relay(downstream: RelaySide, upstream: RelaySide, options: RelayOptions): Promise<RelayEnd> {
   return new Relay(downstream, upstream, options).ended;
 }
 
@@ -44,7 +42,7 @@ class Relay {
   #over = false;
 
   constructor(downstream: RelaySide, upstream: RelaySide, options: RelayOptions) {
-    const watcher = options.watcher ?? defaultWatcher();
+    const { watcher } = options;
     const down = new Leg('downstream', downstream);
     const up = new Leg('upstream', upstream);
     down.other = up;

@@ -3,7 +3,7 @@ import type { SshCredential } from './credentials.ts';
 
 const DEFAULT_PORT = 22;
 /** As CyberArk's broker does where nothing names one. */
-export const DEFAULT_USER = 'root';
+const DEFAULT_USER = 'root';
 /** What a login name may have here and downstream. */
 const USER_BYTES_MAX = 255;
 const NAME = /^[A-Za-z0-9_](?:[\w.-]{0,251}[\w.])?$/;

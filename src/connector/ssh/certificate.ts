@@ -4,7 +4,7 @@ import { strings, WireError, WireReader } from './wire.ts';
 
 /** What OpenSSH calls a certificate of a key type: `ssh-ed25519` is certified as `ssh-ed25519-cert-v01@openssh.com`. */
 export const CERTIFICATE_SUFFIX = '-cert-v01@openssh.com';
-export const CERTIFICATE_BYTES_MAX = 64 * 1024;
+const CERTIFICATE_BYTES_MAX = 64 * 1024;
 /** OpenSSH `SSHKEY_CERT_MAX_PRINCIPALS`. */
 const PRINCIPALS_MAX = 256;
 const OPTIONS_MAX = 64;

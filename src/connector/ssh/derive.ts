@@ -7,7 +7,7 @@ import { Turns } from './turns.ts';
 import { WireError } from './wire.ts';
 
 /** `ssh-keygen -a`: some hundreds are usual at most, and one takes some 10 ms in JavaScript. */
-export const BCRYPT_ROUNDS_MAX = 2000;
+const BCRYPT_ROUNDS_MAX = 2000;
 const DERIVATION_SECONDS_MAX = 60;
 /** Each has a thread and some 30 MB, and all share the processors: more at a time would take longer each, and then too long. */
 const turns = new Turns(2);

@@ -2,11 +2,7 @@ import { createPrivateKey, type KeyObject, randomBytes } from 'node:crypto';
 import type { Secret } from '../../credential/secret.ts';
 import { SidecarError } from '../../error.ts';
 import { base64Decode } from './base64.ts';
-import { openPem } from './derive.ts';
 import { OPENSSH_BEGIN, OPENSSH_END } from './openssh-file.ts';
-import { readOpensshContainer } from './openssh-container.ts';
-import { checkPemWork } from './pem-work.ts';
-import { readPpk } from './ppk.ts';
 import { type KeyAlgorithm, type PublicKey, publicKeyOf } from './public-key.ts';
 import { withScratch } from './scratch.ts';
 import { isSignedBy, type SignatureAlgorithm, signatureAlgorithmsOf, signWith } from './signature.ts';
@@ -84,11 +80,16 @@ async function foundKey(
     const copy = scratch.keep(text.expose((bytes) => Buffer.from(bytes)));
     const start = copy.findIndex((byte) => byte > 0x20);
     const beginning = copy.subarray(start, start + 64).toString('latin1');
-    if (beginning.startsWith('PuTTY-User-Key-File-')) return readPpk(copy.subarray(start), passphrase);
+    // Each format is loaded at its first use: checks of a configuration need none, and count for the time to ready.
+    if (beginning.startsWith('PuTTY-User-Key-File-')) {
+      const { readPpk } = await import('./ppk.ts');
+      return readPpk(copy.subarray(start), passphrase);
+    }
     if (beginning.startsWith(OPENSSH_BEGIN.toString())) {
       const end = copy.indexOf(OPENSSH_END);
       if (end === -1) throw new WireError('the file is cut');
       const container = scratch.keep(base64Decode(copy.subarray(start + OPENSSH_BEGIN.length, end)));
+      const { readOpensshContainer } = await import('./openssh-container.ts');
       return readOpensshContainer(container, passphrase);
     }
     if (!/^-----BEGIN (?:(?:RSA|EC|ENCRYPTED) )?PRIVATE KEY-----/.test(beginning)) {
@@ -97,6 +98,7 @@ async function foundKey(
     const isEncrypted = copy.includes('ENCRYPTED');
     if (!isEncrypted) return { key: plainPem(copy) };
     if (passphrase === undefined) throw new WireError('it is encrypted and no passphrase is given');
+    const [{ checkPemWork }, { openPem }] = await Promise.all([import('./pem-work.ts'), import('./derive.ts')]);
     checkPemWork(copy);
     return { key: await openPem(text, passphrase) };
   });

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { acceptSsh, loginSsh, loginKey, type Identity, type LoginMethod, type SshError } from '../../transport/index.ts';
 import { relay, type RelayEnd, type RelayOptions } from '../index.ts';
+import { sessionWatcher } from './session-watcher.ts';
 
 export interface RelayServer {
   readonly port: number;
@@ -13,7 +14,7 @@ export interface RelayServer {
   readonly stop: () => void;
 }
 
-export interface RelayServerOptions extends RelayOptions {
+export interface RelayServerOptions extends Partial<RelayOptions> {
   readonly upstream: { readonly port: number; readonly user: string; readonly key?: KeyObject; readonly auth?: readonly LoginMethod[] };
   readonly hostKeyCheck?: (key: Buffer) => boolean;
   readonly identity?: Identity;
@@ -52,7 +53,7 @@ export async function startRelay(options: RelayServerOptions): Promise<RelayServ
           auth: options.upstream.auth ?? (key === undefined ? [] : [{ method: 'publickey', key: loginKey(key) }]),
           ...(options.rekey && { rekey: options.rekey }),
         });
-        ends.push(await relay(leg.accept(), raw, options));
+        ends.push(await relay(leg.accept(), raw, { watcher: sessionWatcher(), ...options }));
       } catch (error) {
         leg.refuse('sidecar: the upstream could not be reached');
         throw error;

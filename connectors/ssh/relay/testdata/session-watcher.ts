@@ -1,16 +1,16 @@
-import type { ChannelOpen } from './channel-open.ts';
-import type { ChannelRequest } from './channel-request.ts';
-import type { GlobalRequest } from './global-request.ts';
-import { DROP, FORWARD, REFUSE, type Side, type Verdict, type Watcher } from './watcher.ts';
+import type { ChannelOpen } from '../channel-open.ts';
+import type { ChannelRequest } from '../channel-request.ts';
+import type { GlobalRequest } from '../global-request.ts';
+import { DROP, FORWARD, REFUSE, type Side, type Verdict, type Watcher } from '../watcher.ts';
 
 /** Variables that OpenSSH servers take by default, and the one that git speaks its second protocol by. */
 const ENVIRONMENT = /^(LANG|LC_[A-Z]+|TZ|COLORTERM|NO_COLOR|GIT_PROTOCOL)$/;
 
 /**
- * What holds without any rule: sessions with commands, shells, subsystems and terminals pass; nothing that reaches past
+ * Without any rule: sessions with commands, shells, subsystems and terminals pass; nothing that reaches past
  * them does, in either direction: no ports, no sockets, no agent, no X11. What is unknown is refused.
  */
-export function defaultWatcher(): Watcher {
+export function sessionWatcher(): Watcher {
   return { channelOpen, channelRequest, globalRequest };
 }
 
