@@ -99,7 +99,8 @@ function sharedNow(): number {
 async function openLoop({ port, connections, request }: Traffic, ms: number, perSecond: number): Promise<Load> {
   const bytes = Buffer.from(request, 'latin1');
   const gapMs = 1000 / perSecond;
-  const total = Math.floor((ms * perSecond) / 1000);
+  // At least one: on a machine so slow that none is due in this time there would be no answer to wait for.
+  const total = Math.max(1, Math.floor((ms * perSecond) / 1000));
   const tally = new Tally();
   const waiting: number[] = [];
   const idle: ((due: number) => void)[] = [];
