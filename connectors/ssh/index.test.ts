@@ -102,11 +102,29 @@ describe.skipIf(noSshd !== undefined)(WHERE, () => {
     expect(rig.led[0]!.connection.isWorking).toBe(true);
   });
 
-  test('the bytes of every read are told, so that their memory is freed in time', async () => {
+  test('the bytes of every read are told, so that their memory is freed in time, but where it is free already', async () => {
     await start();
-    expect(await at('anyone', 'head -c 1000000 /dev/zero')).toMatchObject({ code: 0 });
-    await rig.lastEnd;
-    expect(rig.led[0]!.connection.passedBytes).toBeGreaterThan(1_000_000);
+    const numbers = Array.from({ length: 200_000 }, (_, at) => `${at + 1}\n`).join('');
+    for (const cipher of ['aes128-ctr', 'aes128-gcm@openssh.com']) {
+      const { code, out } = await runSsh(rig.port, ['-c', cipher, 'x@127.0.0.1', 'seq 200000']);
+      expect(code).toBe(0);
+      expect(out.toString() === numbers, cipher).toBe(true);
+      await rig.lastEnd;
+    }
+    const [ctr, gcm] = rig.led.map(({ connection }) => connection.passedBytes) as [number, number];
+    expect(ctr).toBeGreaterThan(numbers.length);
+    expect(gcm).toBeLessThan(numbers.length / 4);
+  });
+
+  test('what comes by way of another service comes whole, though its memory is shared with the way', async () => {
+    await start({ services: { inner: { credentials: texts, config: { via: 'way' } }, way: { credentials: texts } } });
+    const numbers = Array.from({ length: 200_000 }, (_, at) => `${at + 1}\n`).join('');
+    const login = ['-c', 'aes128-gcm@openssh.com', 'inner@127.0.0.1'];
+    const down = await runSsh(rig.port, [...login, 'seq 200000']);
+    expect(down.out.toString() === numbers).toBe(true);
+    const up = await runSsh(rig.port, [...login, 'cksum'], numbers);
+    const here = await runSsh(rig.port, [...login, 'seq 200000 | cksum']);
+    expect(up.out.toString()).toBe(here.out.toString());
   });
 
   test('a denied command says why on stderr, with a status that says no', async () => {

@@ -66,7 +66,7 @@ export interface RelayPassage<Name extends string = string> {
    * Resolves always; the downstream hears of it after that.
    */
   refused(facts: Facts, error: SidecarError): Promise<void>;
-  /** So many bytes were read from either side: what they were read into is freed in time. */
+  /** So many bytes were read from either side and are left to be collected: they are, in time. */
   passed(bytes: number): void;
 }
 

@@ -5,6 +5,7 @@ import type { Opener, Sealer } from './aead.ts';
 import { AeadCipher, AeadDecipher } from './aead-packets.ts';
 import { fillPadding } from './padding.ts';
 import { poly1305Of, type Poly1305, type Poly1305Module } from './poly1305.ts';
+import { Scratch, type Written } from './scratch.ts';
 import type { Addon } from './ssh2-addon.ts';
 import { openerFor, sealerFor } from './ssh2-ciphers.ts';
 import { PACKET_BYTES_MAX } from './ssh2-source.ts';
@@ -258,6 +259,56 @@ describe.each(KINDS)('packets of %s by %s', (...kind) => {
         expect(got.length).toBe(messages.length);
       }
       if (kind[0] === next[0] && kind[1] === next[1]) expect(inPlace).toBeGreaterThan(messages.length);
+    });
+
+    /** Two messages in one read, of which the first `kept` are not sent on; what was written, and what ends the writes. */
+    function freeing(kept: number) {
+      const [first, second] = [keysFor(kind[0]), keysFor(next[0])];
+      const packets: Buffer[] = [];
+      const source = sealing(kind, first, packets);
+      for (const message of [randomBytes(9_000), randomBytes(9_000)]) send(source, message);
+      const chunk = Buffer.alloc(packets.reduce((sum, { length }) => sum + length, 0));
+      Buffer.concat(packets).copy(chunk);
+      const [out, ends]: [Buffer[], Written[]] = [[], []];
+      const cipher = sealing(next, second, out);
+      let seen = 0;
+      const middle = opening(kind, first, (message) => {
+        seen += 1;
+        if (seen <= kept) return;
+        const sent = cipher.forward(message, (bytes, lend) => {
+          out.push(bytes);
+          if (lend !== undefined) ends.push(lend());
+        });
+        if (!sent) send(cipher, message);
+      });
+      middle.scratch = new Scratch(chunk);
+      middle.decrypt(chunk, 0, chunk.length);
+      return { chunk, ends, out, over: () => middle.scratch!.over() };
+    }
+
+    test('leave no memory behind once they have been written, and not before', () => {
+      const { chunk, ends, out, over } = freeing(0);
+      // Room for the padding of the next leg may be missing: then it is a copy that goes on.
+      if (ends.length < 2) return expect(over()).toBeGreaterThanOrEqual(chunk.length);
+      expect(over()).toBe(0);
+      ends[0]!();
+      const sent = out.map(({ length }) => length);
+      expect(chunk.length).toBeGreaterThan(18_000);
+      expect(sent.at(-1)).toBeGreaterThan(0);
+      ends[1]!();
+      expect(chunk.length).toBe(0);
+      expect(Math.max(...out.map(({ length }) => length))).toBeLessThan(9_000);
+    });
+
+    test('stay in memory where writing failed, or where one beside them did not go on', () => {
+      const failed = freeing(0);
+      failed.over();
+      for (const end of failed.ends) end(new Error('gone'));
+      expect(failed.chunk.length).toBeGreaterThan(18_000);
+      const beside = freeing(1);
+      expect(beside.over()).toBeGreaterThanOrEqual(beside.chunk.length);
+      for (const end of beside.ends) end();
+      expect(beside.chunk.length).toBeGreaterThan(18_000);
     });
 
     test('only while they are delivered, only once, and never another', () => {

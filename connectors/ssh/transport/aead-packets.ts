@@ -1,5 +1,6 @@
 import { LENGTH_BYTES, TAG_BYTES, type Opener, type Sealer } from './aead.ts';
 import { fillPadding } from './padding.ts';
+import { free, type Scratch, type Written } from './scratch.ts';
 import { SshError } from './ssh-error.ts';
 import { PACKET_BYTES_MAX } from './ssh2-source.ts';
 
@@ -21,8 +22,33 @@ interface Delivered {
   readonly message: Buffer;
   readonly before: number;
   readonly behind: number;
+  /** Memory of its own that it lies in; absent: it lies where its packet was read. */
+  readonly own: Buffer | undefined;
+  /** What its packet was read into, where that can be freed, and the bytes of it that nobody else accounts for. */
+  readonly scratch: Scratch | undefined;
+  readonly scratchBytes: number;
+  /** Whether it was sent on by somebody who says when it has been written. */
+  lent: boolean;
 }
 let delivered: Delivered | undefined;
+
+/** Sends bytes. Where `lend` is called, what it returns is called when they have left our memory. */
+export type Send = (bytes: Buffer, lend?: () => Written) => void;
+
+/** What frees the memory of a message that was sent on, once that has been written. */
+function lending(delivery: Delivered, sealed?: Buffer): () => Written {
+  return () => {
+    const { own, scratch, scratchBytes } = delivery;
+    delivery.lent = true;
+    const written = scratch?.lend(scratchBytes);
+    return (error) => {
+      written?.(error);
+      if (error) return;
+      if (own !== undefined) free(own);
+      if (sealed !== undefined) free(sealed);
+    };
+  };
+}
 
 /** Outgoing packets, as ssh2 wants a cipher to look like. */
 export class AeadCipher {
@@ -71,7 +97,7 @@ export class AeadCipher {
    * Sends `message` from where it lies, where it is the one that is being delivered and there is room around it. Its
    * bytes are lost then. False: nothing was done.
    */
-  forward(message: Buffer): boolean {
+  forward(message: Buffer, send: Send = this.#write): boolean {
     const around = delivered;
     if (this.#dead || around?.message !== message) return false;
     const padding = paddingOf(message.length, this.#blockBytes);
@@ -87,11 +113,14 @@ export class AeadCipher {
       const packet = Buffer.from(message.buffer, message.byteOffset - HEAD_BYTES, packetBytes);
       packet.writeUInt32BE(bodyBytes, 0);
       this.#sealer.seal(packet, this.outSeqno);
-      this.#write(packet);
+      send(packet, lending(around));
     } else {
       const length = Buffer.allocUnsafe(LENGTH_BYTES);
       length.writeUInt32BE(bodyBytes, 0);
-      for (const part of this.#sealer.seal(length, body, this.outSeqno)) this.#write(part);
+      const [sealedLength, sealed, tag] = this.#sealer.seal(length, body, this.outSeqno);
+      send(sealedLength);
+      send(sealed, lending(around, sealed));
+      send(tag);
     }
     this.outSeqno = (this.outSeqno + 1) >>> 0;
     return true;
@@ -105,6 +134,8 @@ export class AeadDecipher {
   inSeqno: number;
   /** ssh2 replaces it while keys are exchanged. */
   _onPayload: (message: Buffer) => Answer;
+  /** What `decrypt` is given, where that can be freed. */
+  scratch: Scratch | undefined;
   readonly #opener: Opener;
   readonly #blockBytes: number;
   readonly #length = Buffer.allocUnsafeSlow(LENGTH_BYTES);
@@ -134,7 +165,9 @@ export class AeadDecipher {
     let at = start;
     while (at < end && !this.#dead) {
       if (this.#lengthBytes < LENGTH_BYTES) {
+        const from = at;
         while (this.#lengthBytes < LENGTH_BYTES && at < end) this.#length[this.#lengthBytes++] = chunk[at++]!;
+        this.scratch?.spend(at - from);
         if (this.#lengthBytes < LENGTH_BYTES) return undefined;
         this.#bodyBytes = this.#checkedLength();
       }
@@ -150,7 +183,7 @@ export class AeadDecipher {
         if (this.#packetBytes < LENGTH_BYTES + restBytes) return undefined;
         packet = this.#packet!.subarray(0, LENGTH_BYTES + restBytes);
       }
-      const answer = this.#deliver(packet);
+      const answer = this.#deliver(packet, lies);
       if (answer !== undefined) return answer === false ? at : answer;
     }
     return undefined;
@@ -169,16 +202,18 @@ export class AeadDecipher {
     const wanted = LENGTH_BYTES + this.#bodyBytes + TAG_BYTES;
     if (this.#packetBytes === 0) {
       // What is not decrypted in place leaves the memory free for the next packet.
-      if (this.#packet === undefined || this.#packet.length < wanted) this.#packet = Buffer.allocUnsafe(wanted);
+      if (this.#packet === undefined || this.#packet.length < wanted) this.#packet = Buffer.allocUnsafeSlow(wanted);
       this.#length.copy(this.#packet);
       this.#packetBytes = LENGTH_BYTES;
     }
     const taken = chunk.copy(this.#packet!, this.#packetBytes, at, Math.min(end, at + wanted - this.#packetBytes));
     this.#packetBytes += taken;
+    this.scratch?.spend(taken);
     return taken;
   }
 
-  #deliver(packet: Buffer): Answer {
+  /** `lies`: the packet lies where it was read. */
+  #deliver(packet: Buffer, lies: boolean): Answer {
     const tagAt = LENGTH_BYTES + this.#bodyBytes;
     const body = this.#opener.open(
       this.#length,
@@ -195,11 +230,22 @@ export class AeadDecipher {
     this.#lengthBytes = 0;
     this.#packetBytes = 0;
     if (inPlace) this.#packet = undefined;
-    delivered = { message, before: inPlace ? HEAD_BYTES : 1, behind: padding + (inPlace ? TAG_BYTES : 0) };
+    const own = inPlace ? (lies ? undefined : packet) : body;
+    const delivery: Delivered = {
+      message,
+      before: inPlace ? HEAD_BYTES : 1,
+      behind: padding + (inPlace ? TAG_BYTES : 0),
+      own,
+      scratch: lies ? this.scratch : undefined,
+      scratchBytes: packet.length - LENGTH_BYTES,
+      lent: false,
+    };
+    delivered = delivery;
     try {
       return this._onPayload(message);
     } finally {
       delivered = undefined;
+      if (own !== undefined && !delivery.lent) this.scratch?.leave(own.length);
     }
   }
 }

@@ -6,6 +6,8 @@ import type { Addon } from './ssh2-addon.ts';
 export const TAG_BYTES = 16;
 export const LENGTH_BYTES = 4;
 
+export type SealedParts = readonly [length: Buffer, body: Buffer, tag: Buffer];
+
 /** Encrypts the packets of one direction. */
 export type Sealer = { readonly free: () => void } & (
   | {
@@ -16,7 +18,7 @@ export type Sealer = { readonly free: () => void } & (
   | {
       readonly inPlace: false;
       /** What goes out: length, body and tag, in memory of their own but for a length that stays readable. */
-      readonly seal: (length: Buffer, body: Buffer, number: number) => readonly Buffer[];
+      readonly seal: (length: Buffer, body: Buffer, number: number) => SealedParts;
     }
 );
 
@@ -85,7 +87,7 @@ type GcmName = 'aes-128-gcm' | 'aes-256-gcm';
 export function nodeGcmSealer({ cipher, key, iv: first }: Keys): Sealer {
   const secret = createSecretKey(key);
   const iv = Buffer.from(first);
-  const seal = (length: Buffer, body: Buffer): Buffer[] => {
+  const seal = (length: Buffer, body: Buffer): SealedParts => {
     const made = createCipheriv(cipher as GcmName, secret, iv);
     countUp(iv);
     made.setAAD(length);
@@ -142,7 +144,7 @@ class ChachaKeys {
 
 export function nodeChachaSealer(poly1305: Poly1305, { key }: Keys): Sealer {
   const keys = new ChachaKeys(key);
-  const seal = (length: Buffer, body: Buffer, number: number): Buffer[] => {
+  const seal = (length: Buffer, body: Buffer, number: number): SealedParts => {
     const { polyKey, body: encrypt } = keys.packet(number);
     const sealedLength = keys.length(length, number);
     const sealed = encrypt(body);

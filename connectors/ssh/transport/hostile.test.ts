@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { duplexPair } from 'node:stream';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { acceptSsh, IDENT, loginKey, SshError } from './index.ts';
 import { ourHostKey, ourServer, stockLogin } from './testdata/peers.ts';
 import { Transport } from './transport.ts';
@@ -36,6 +36,25 @@ test('messages that nobody knows are answered, and cost no memory where the answ
   expect(most).toBeLessThan(4 * 2 ** 20);
   client.resume();
   expect((await leg.closed).fault).toBe('protocol');
+});
+
+test('what is sent on over streams that share their memory arrives whole, also where it waits to be read', async () => {
+  const [first, second] = [await loggedIn(), await loggedIn()];
+  // Too large for the pool that small buffers share.
+  const sent = Array.from({ length: 40 }, (_, at) => wire({ byte: 94 }, { uint32: at }, Buffer.alloc(40_000, at)));
+  const got: string[] = [];
+  second.raw.attach({ message: (message) => got.push(message.toString('latin1')), drained: () => undefined });
+  first.raw.attach({ message: (message) => second.client.forward(message), drained: () => undefined });
+  second.raw.pause();
+  for (const [at, message] of sent.entries()) {
+    first.client.send(message);
+    await new Promise((resolve) => setImmediate(resolve));
+    if (at % 4 === 3) second.raw.resume();
+    if (at % 4 === 0) second.raw.pause();
+  }
+  second.raw.resume();
+  await vi.waitFor(() => expect(got.length).toBe(sent.length));
+  expect(got).toEqual(sent.map((message) => message.toString('latin1')));
 });
 
 test('a key exchange that costs us more than it costs the client is not to be had', async () => {

@@ -1,4 +1,4 @@
-import type { AeadCipher } from './aead-packets.ts';
+import type { AeadCipher, AeadDecipher } from './aead-packets.ts';
 import { replaceCiphers, type ReplacedCiphers } from './ssh2-ciphers.ts';
 import { loadSsh2 } from './ssh2-source.ts';
 import { SshError } from './ssh-error.ts';
@@ -14,7 +14,8 @@ export interface Ssh2Protocol {
   readonly _kexinit: Buffer | undefined;
   readonly _kex: { readonly sessionID: Buffer } | undefined;
   readonly _strictMode: boolean | undefined;
-  readonly _decipher: { readonly inSeqno: number } | undefined;
+  /** Ours where it is one with a tag. */
+  readonly _decipher: AeadDecipher | { readonly inSeqno: number } | undefined;
   /** Ours where it is one with a tag. */
   readonly _cipher: AeadCipher | { readonly outSeqno: number };
   readonly _packetRW: { readonly write: PacketWriter };

@@ -1,10 +1,11 @@
 import type { Duplex } from 'node:stream';
-import { AeadCipher } from './aead-packets.ts';
+import { AeadCipher, AeadDecipher, type Send } from './aead-packets.ts';
 import { checkNegotiated, chooseAlgorithms, offerOf, rekeyBytes, type Algorithms } from './algorithms.ts';
 import { closeSoon, reasonOf } from './closing.ts';
 import { HostKeyCheck } from './host-key-check.ts';
 import { Message } from './message-numbers.ts';
 import { RekeyClock } from './rekey-clock.ts';
+import { isWhole, Scratch } from './scratch.ts';
 import { ssh2, type Negotiated, type Ssh2Config, type Ssh2HostKey, type Ssh2Protocol } from './ssh2-protocol.ts';
 import { SshError } from './ssh-error.ts';
 import { wire, WireReader } from './wire.ts';
@@ -16,7 +17,7 @@ const HANDSHAKE_BYTES_MAX = 512 * 1024;
 export interface TransportOptions {
   /** Ours, behind `SSH-2.0-`. */
   readonly ident: string;
-  /** Hears of the bytes of each read. */
+  /** Hears of each read how many bytes of memory it left to be collected, where there are any. */
   readonly passed?: (bytes: number) => void;
   readonly algorithms?: Partial<Algorithms>;
   /** For tests and for the cautious: new keys earlier than the ciphers demand. */
@@ -37,6 +38,8 @@ export class Transport {
   readonly #socket: Duplex;
   readonly #protocol: Ssh2Protocol;
   readonly #tools = ssh2();
+  /** Whether nobody holds on to what it has delivered or written: another Duplex may hand on the very memory. */
+  readonly #isNetwork: boolean;
   readonly #hostKey: HostKeyCheck | undefined;
   readonly #rekey: TransportOptions['rekey'];
   readonly #passed: (bytes: number) => void;
@@ -59,6 +62,7 @@ export class Transport {
 
   constructor(socket: Duplex, as: TransportRole, options: TransportOptions) {
     this.#socket = socket;
+    this.#isNetwork = 'setNoDelay' in socket;
     this.#rekey = options.rekey;
     this.#passed = options.passed ?? (() => undefined);
     this.#hostKey = as.role === 'client' ? new HostKeyCheck(as.hostKeyCheck) : undefined;
@@ -85,7 +89,7 @@ export class Transport {
       ...(as.role === 'server' && { hostKeys: { [as.hostKey.type]: as.hostKey } }),
       ...(this.#hostKey !== undefined && { hostVerifier: this.#hostKey.verify }),
       offer: offerOf(chosen),
-      onWrite: (bytes) => this.#write(bytes),
+      onWrite: (bytes) => this.#write(bytes as Buffer),
       onError: (error) => this.#end(this.#faultOf(error)),
       onHandshakeComplete: (negotiated) => this.#keyed(negotiated),
       onHeader: (header) => {
@@ -173,10 +177,11 @@ export class Transport {
   forward(message: Buffer): void {
     if (this.#ended !== undefined) return;
     const { _cipher: cipher, _kexinit: exchange } = this.#protocol;
-    if (exchange !== undefined || !(cipher instanceof AeadCipher) || !cipher.forward(message)) {
+    const bytes = message.length;
+    if (exchange !== undefined || !(cipher instanceof AeadCipher) || !cipher.forward(message, this.#write)) {
       return this.send(message);
     }
-    this.#clock?.count(message.length);
+    this.#clock?.count(bytes);
     if (this.#clock?.due === true) this.rekey();
   }
 
@@ -211,19 +216,33 @@ export class Transport {
 
   readonly #feed = (chunk: Buffer): void => {
     if (this.#ended !== undefined) return;
-    this.#passed(chunk.length);
     if (this.#negotiated === undefined) {
       this.#handshakeBytes += chunk.length;
       if (this.#handshakeBytes > HANDSHAKE_BYTES_MAX) {
         return this.disconnect(new SshError('protocol', 'the peer sent too much before keys were exchanged'));
       }
     }
+    const collected = this.#parse(chunk);
+    if (collected > 0) this.#passed(collected);
+  };
+
+  /** Bytes of memory that it leaves to be collected. */
+  #parse(chunk: Buffer): number {
+    const bytes = chunk.length;
+    const { _decipher: decipher } = this.#protocol;
+    const ours = decipher instanceof AeadDecipher ? decipher : undefined;
+    const scratch = ours !== undefined && this.#isNetwork && isWhole(chunk) ? new Scratch(chunk) : undefined;
+    if (ours !== undefined) ours.scratch = scratch;
     try {
-      this.#protocol.parse(chunk, 0, chunk.length);
+      this.#protocol.parse(chunk, 0, bytes);
+      return scratch === undefined ? bytes : scratch.over();
     } catch (error) {
       this.fail(error);
+      return bytes;
+    } finally {
+      if (ours !== undefined) ours.scratch = undefined;
     }
-  };
+  }
 
   /** Ends the connection for what a message of the peer's made somebody throw. */
   fail(error: unknown): void {
@@ -293,7 +312,7 @@ export class Transport {
    * Several writes make one packet; they leave together, and never while ssh2 is at work: a Duplex that is no network
    * socket may bring the answer within the write.
    */
-  #write(bytes: Uint8Array): void {
+  readonly #write: Send = (bytes, lend) => {
     if (!this.#socket.writable) return;
     if (!this.#corked) {
       this.#corked = true;
@@ -303,8 +322,9 @@ export class Transport {
         this.#socket.uncork();
       });
     }
-    this.#socket.write(bytes);
-  }
+    if (lend !== undefined && this.#isNetwork) this.#socket.write(bytes, lend());
+    else this.#socket.write(bytes);
+  };
 
   #faultOf(error: unknown): SshError {
     if (error instanceof SshError) return error;
