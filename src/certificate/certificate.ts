@@ -1,6 +1,19 @@
-import { createPublicKey, randomBytes } from 'node:crypto';
+import { createPrivateKey, createPublicKey, randomBytes, X509Certificate, type KeyObject } from 'node:crypto';
 import type * as Forge from 'node-forge';
 import { signSha256 } from './key.ts';
+import {
+  distinguishedName,
+  encodeBody,
+  encodeSigned,
+  keyIdentifier,
+  loadForge,
+  octets,
+  sequence,
+  signatureAlgorithm,
+  subjectIn,
+  tagged,
+  toDer,
+} from './x509.ts';
 
 /** A certificate and its private key, both PEM. */
 export interface Identity {
@@ -14,6 +27,8 @@ export interface Validity {
   readonly days?: number;
   /** Default: the clock. */
   readonly now?: Date;
+  /** No later than this, whatever `days` says. */
+  readonly until?: Date;
 }
 
 /** What stands in a certificate beside keys and dates. */
@@ -23,28 +38,27 @@ export interface Template {
   readonly extensions: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** Who signs: PEM of the private key and, unless it signs for itself, of its certificate. */
+/** Who signs: the private key (PEM or key object) and, unless it signs for itself, PEM of its certificate. */
 export interface Issuer {
-  readonly key: string;
+  readonly key: string | KeyObject;
   readonly certificate?: string;
 }
 
 /** Upper bound of a common name in characters (RFC 5280 appendix A.1, ub-common-name). */
 export const COMMON_NAME_CHARACTERS_MAX = 64;
 
-/** What node-forge has and its types do not know. */
-type Pki = Omit<typeof Forge.pki, 'createCertificate'> & {
-  createCertificate(): Unsigned;
-  getTBSCertificate(certificate: Unsigned): Forge.asn1.Asn1;
-};
-type Unsigned = Forge.pki.Certificate & { siginfo: { algorithmOid?: string } };
-
 const DAY_MILLISECONDS = 86_400_000;
 /** Clocks differ: a certificate is good for those whose clock is behind, too. */
 const BACKDATED_MILLISECONDS = 3_600_000;
-/** sha256WithRSAEncryption (RFC 4055 section 5). */
-const SHA256_WITH_RSA = '1.2.840.113549.1.1.11';
 const SERIAL_BYTES = 20;
+
+/** An issuer made ready: nothing is parsed again for each certificate it signs. */
+export interface Signer {
+  readonly key: KeyObject;
+  /** Its name, as it stands in its certificate; undefined: it signs for itself. */
+  readonly name: Forge.asn1.Asn1 | undefined;
+  readonly keyIdentifier: Buffer;
+}
 
 /**
  * Issues an X.509 version 3 certificate on `publicKey` (PEM) and returns it as PEM. The encoding is node-forge's; the
@@ -54,33 +68,51 @@ export async function issue(
   template: Template,
   publicKey: string,
   issuer: Issuer,
-  { days = 30, now = new Date() }: Validity = {},
+  validity: Validity = {},
 ): Promise<string> {
-  // Loaded at the first use: it costs time that the start of the sidecar need not spend.
-  const { default: forge } = await import('node-forge');
-  const pki = forge.pki as Pki;
-  const certificate = pki.createCertificate();
-  const parent = issuer.certificate === undefined ? undefined : pki.certificateFromPem(issuer.certificate);
-  certificate.publicKey = pki.publicKeyFromPem(publicKey);
-  certificate.serialNumber = serialNumber();
-  certificate.validity.notBefore = new Date(now.getTime() - BACKDATED_MILLISECONDS);
-  certificate.validity.notAfter = new Date(now.getTime() + days * DAY_MILLISECONDS);
-  const subject = subjectOf(template.commonName, forge);
-  certificate.setSubject(subject);
-  certificate.setIssuer(parent?.subject.attributes ?? subject);
-  const authorityKey = (parent ?? certificate).generateSubjectKeyIdentifier().getBytes();
-  certificate.setExtensions([
-    ...template.extensions,
-    { name: 'subjectKeyIdentifier' },
-    { name: 'authorityKeyIdentifier', keyIdentifier: authorityKey },
-  ]);
-  certificate.signatureOid = SHA256_WITH_RSA;
-  certificate.siginfo.algorithmOid = SHA256_WITH_RSA;
-  const body = pki.getTBSCertificate(certificate);
-  const signature = await signSha256(Buffer.from(forge.asn1.toDer(body).getBytes(), 'latin1'), issuer.key);
-  certificate.tbsCertificate = body;
-  certificate.signature = signature.toString('latin1');
-  return pki.certificateToPem(certificate).replaceAll('\r\n', '\n');
+  return await issueSigned(template, createPublicKey(publicKey), await signerOf(issuer), validity);
+}
+
+export async function signerOf({ key, certificate }: Issuer): Promise<Signer> {
+  const forge = await loadForge();
+  const own = typeof key === 'string' ? createPrivateKey(key) : key;
+  const name = certificate === undefined ? undefined : subjectIn(forge, new X509Certificate(certificate).raw);
+  return { key: own, name, keyIdentifier: keyIdentifier(forge, own) };
+}
+
+/** As `issue`, with keys and issuer that are ready. */
+export async function issueSigned(
+  template: Template,
+  publicKey: KeyObject,
+  signer: Signer,
+  { days = 30, now = new Date(), until }: Validity,
+): Promise<string> {
+  const forge = await loadForge();
+  const subject = distinguishedName(forge, template.commonName);
+  const algorithm = signatureAlgorithm(forge, signer.key);
+  const end = now.getTime() + days * DAY_MILLISECONDS;
+  const body = encodeBody(forge, {
+    serialNumber: serialNumber(),
+    notBefore: new Date(now.getTime() - BACKDATED_MILLISECONDS),
+    notAfter: new Date(Math.min(end, until?.getTime() ?? end)),
+    subject,
+    issuer: signer.name ?? subject,
+    publicKey,
+    extensions: [...template.extensions, ...keyIdentifiers(forge, publicKey, signer)],
+    algorithm,
+  });
+  const signature = await signSha256(toDer(forge, body), signer.key);
+  return pem(encodeSigned(forge, body, algorithm, signature));
+}
+
+/** Of the key and of the issuer's: strict clients ask for both (RFC 5280 sections 4.2.1.1 and 4.2.1.2). */
+function keyIdentifiers(forge: typeof Forge, publicKey: KeyObject, signer: Signer): Template['extensions'] {
+  const own = toDer(forge, octets(forge, keyIdentifier(forge, publicKey)));
+  const issuing = sequence(forge, [tagged(forge, 0, signer.keyIdentifier.toString('latin1'))]);
+  return [
+    { name: 'subjectKeyIdentifier', value: own.toString('latin1') },
+    { name: 'authorityKeyIdentifier', value: toDer(forge, issuing).toString('latin1') },
+  ];
 }
 
 /** The public half (PEM) of a private key (PEM). */
@@ -88,16 +120,15 @@ export function publicHalf(privateKey: string): string {
   return createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString();
 }
 
-/** Positive, 159 random bits, and never with a zero in front (RFC 5280 section 4.1.2.2). */
+/** PEM of a certificate (RFC 7468). */
+export function pem(certificate: Buffer): string {
+  const lines = certificate.toString('base64').match(/.{1,64}/g) ?? [];
+  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
+}
+
+/** Positive, 158 random bits, and never with a zero in front (RFC 5280 section 4.1.2.2). */
 function serialNumber(): string {
   const serial = randomBytes(SERIAL_BYTES);
   serial[0] = (serial[0]! & 0x7f) | 0x40;
   return serial.toString('hex');
-}
-
-function subjectOf(commonName: string | undefined, forge: typeof Forge): Forge.pki.CertificateField[] {
-  if (commonName === undefined) return [];
-  // node-forge's types want the tag's class where the tag itself is meant.
-  const valueTagClass = forge.asn1.Type.UTF8 as unknown as Forge.asn1.Class;
-  return [{ name: 'commonName', value: commonName, valueTagClass }];
 }

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net';
 import { SidecarError } from '../error.ts';
 import {
   COMMON_NAME_CHARACTERS_MAX,
@@ -9,6 +8,7 @@ import {
   type Validity,
 } from './certificate.ts';
 import { generateRsaKey } from './key.ts';
+import { isAddress, isDnsName } from './names.ts';
 
 export interface ServerOptions extends Validity {
   /** PEM of a private RSA key to issue on; absent: a new one. */
@@ -45,15 +45,14 @@ export function serverTemplate(names: readonly string[]): Template {
   };
 }
 
-const LABEL = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
-const DNS_NAME = new RegExp(`^(?:\\*\\.)?${LABEL}(?:\\.${LABEL})*$`);
-const DNS_NAME_CHARACTERS_MAX = 253;
+const WILDCARD = '*.';
 
-function altName(
+/** A name as it stands in a certificate. Errors: `config-invalid` where it is neither a DNS name nor an address. */
+export function altName(
   name: string,
 ): { readonly type: 2; readonly value: string } | { readonly type: 7; readonly ip: string } {
-  if (isIP(name) !== 0 && !name.includes('%')) return { type: 7, ip: name };
-  if (name.length <= DNS_NAME_CHARACTERS_MAX && DNS_NAME.test(name)) return { type: 2, value: name };
+  if (isAddress(name)) return { type: 7, ip: name };
+  if (isDnsName(name.startsWith(WILDCARD) ? name.slice(WILDCARD.length) : name)) return { type: 2, value: name };
   throw new SidecarError('config-invalid', {
     detail: `\`${name}\` is neither a DNS name in ASCII nor an IP address`,
   });
