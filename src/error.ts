@@ -47,6 +47,12 @@ export const ERRORS = {
     'no service of this listener is bound to the requested origin',
     'add a service for the origin, or set `unmatched: pass` to let it through without a credential',
   ),
+  'address-refused': entry(
+    'policy',
+    403,
+    'the name leads to an address that nothing is sent to from here',
+    'ask the operator whether `egress.reach.addresses` should have the address',
+  ),
   'credential-unavailable': entry(
     'provider',
     503,
@@ -114,6 +120,24 @@ export const ERRORS = {
     'CONNECT is not supported on this listener',
     'use an http:// URL through this proxy, or a service with `target`',
   ),
+  'proxy-auth-required': entry(
+    'downstream',
+    407,
+    'this proxy asks which agent is calling',
+    'send the token of the agent as Proxy-Authorization, or in the URL of the proxy: http://agent:token@host:port',
+  ),
+  'tls-malformed': entry(
+    'downstream',
+    400,
+    'what was sent in this tunnel is not TLS, or does not say for which host it is',
+    'speak TLS with the name of the host you connect to (SNI), or ask the operator for an `http://` target',
+  ),
+  'certificate-refused': entry(
+    'downstream',
+    400,
+    'the client did not accept the certificate that this sidecar issued',
+    'start the client with `secretless run`, or let it trust the file that `secretless env` names',
+  ),
   'absolute-form-required': entry(
     'downstream',
     400,
@@ -169,6 +193,12 @@ export const ERRORS = {
     504,
     'the upstream did not answer in time',
     'try again, or raise `timeouts` for this service',
+  ),
+  'proxy-refused': entry(
+    'upstream',
+    502,
+    'the proxy on the way to the upstream refused the connection',
+    'ask the operator to check `egress.upstreamProxy`; the sidecar log has the correlation id',
   ),
   'upstream-tls': entry(
     'upstream',
