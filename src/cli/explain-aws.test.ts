@@ -8,7 +8,7 @@ import { Type } from '../schema.ts';
 import { awsQuestionOf, awsText, explainAws, type AwsValues } from './explain-aws.ts';
 import { explainLogin } from './explain-login.ts';
 import { explainedText } from './explained.ts';
-import { runCli } from './run.ts';
+import { runCli } from './dispatch.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 
 const FILE = `version: '2'

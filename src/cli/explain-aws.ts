@@ -1,4 +1,4 @@
-import { formatListenAddress, type Config, type ServiceConfig } from '../config/config.ts';
+import type { Config, ServiceConfig } from '../config/config.ts';
 import { quote } from '../config/problem.ts';
 import { canonicalPath } from '../http/path.ts';
 import { parseRequestTarget } from '../http/target.ts';
@@ -6,7 +6,7 @@ import { Policy } from '../policy/policy.ts';
 import type { AwsFacts, AwsObject, Facts } from '../policy/request.ts';
 import { UsageError } from './command.ts';
 import { answerOf, type Explained } from './explained.ts';
-import { AWS_CONNECTOR, serviceNamed } from './explain-service.ts';
+import { AWS_CONNECTOR, listenersOf, serviceNamed, usualAskerOf } from './explain-service.ts';
 
 /** A request to Amazon Web Services, as far as policy can tell such requests apart. */
 export interface AwsQuestion {
@@ -80,20 +80,21 @@ function requestFacts(method: string, target: string): Facts {
 /** What policy would say to a request, for each listener of the service. Errors: `UsageError`. */
 export function explainAws(config: Config, question: AwsQuestion): Explained[] {
   const service = serviceNamed(config, question.service);
-  const { name, connector, listenOn } = service;
+  const { name, connector } = service;
   if (connector !== AWS_CONNECTOR) {
     throw new UsageError(`service ${quote(name)} is of the connector ${connector}, and takes no requests to AWS`);
   }
   const policy = new Policy(config.rules);
-  const given = policy.explain(accessRequest(service, question, false));
-  const holding = policy.explain(accessRequest(service, question, true)).verdict;
+  const agent = question.agent ?? usualAskerOf(config, service);
+  const given = policy.explain(accessRequest(service, agent, question, false));
+  const holding = policy.explain(accessRequest(service, agent, question, true)).verdict;
   const differs = given.verdict.allow !== holding.allow || given.verdict.rule !== holding.rule;
   const { path } = question.request;
-  return listenOn.map((address) => ({
-    listener: formatListenAddress(address),
+  return listenersOf(config, service).map((listener) => ({
+    listener,
     service: name,
     connector,
-    agent: question.agent ?? service.agent,
+    agent,
     ...(path === undefined ? {} : { path }),
     aws: question.aws,
     ...answerOf(given, true),
@@ -102,12 +103,13 @@ export function explainAws(config: Config, question: AwsQuestion): Explained[] {
 }
 
 function accessRequest(
-  { name, connector, agent }: ServiceConfig,
+  { name, connector }: ServiceConfig,
+  agent: string,
   question: AwsQuestion,
   returnsCredentials: boolean,
 ): Parameters<Policy['explain']>[0] {
   const facts = { ...question.request, aws: question.aws, returnsCredentials };
-  const principal = { agent: question.agent ?? agent, attested: 'key' } as const;
+  const principal = { agent, attested: 'key' } as const;
   return { service: name, connector, principal, facts };
 }
 

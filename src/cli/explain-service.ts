@@ -1,4 +1,4 @@
-import type { Config, ServiceConfig } from '../config/config.ts';
+import { formatListenAddress, type Config, type ServiceConfig } from '../config/config.ts';
 import { quote } from '../config/problem.ts';
 import { UsageError } from './command.ts';
 import { didYouMean } from './suggest.ts';
@@ -8,6 +8,20 @@ export const AWS_CONNECTOR = 'aws';
 /** Those that are asked about by what is wanted of them: a login says too little. */
 export const SSH_CONNECTOR = 'ssh';
 export const AGENT_CONNECTOR = 'ssh-agent';
+
+/** Addresses that the service is asked at; of one without any, those of `egress`. */
+export function listenersOf({ egress }: Config, { listenOn, target }: ServiceConfig): string[] {
+  const throughEgress = listenOn.length === 0 && target !== undefined;
+  return (throughEgress ? (egress?.listenOn ?? []) : listenOn).map(formatListenAddress);
+}
+
+/** Who asks the service, where nobody is named. Errors: `UsageError` where that must be somebody with a token. */
+export function usualAskerOf({ egress, agents }: Config, { agent, listenOn, target }: ServiceConfig): string {
+  if (egress === undefined || listenOn.length > 0 || target === undefined) return agent;
+  if (egress.agent !== undefined) return egress.agent;
+  if (Object.keys(agents).length === 0) return 'local';
+  throw new UsageError('who asks through `egress` shows a token: say with --agent who it is');
+}
 
 /** Errors: `UsageError`. */
 export function serviceNamed({ services }: Config, wanted: string): ServiceConfig {

@@ -8,7 +8,7 @@ import { Type } from '../schema.ts';
 import { explainLogin } from './explain-login.ts';
 import { explainSsh, sshQuestionOf, sshText, type SshValues } from './explain-ssh.ts';
 import { explainedText } from './explained.ts';
-import { runCli } from './run.ts';
+import { runCli } from './dispatch.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 
 const KEY = 'SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU';

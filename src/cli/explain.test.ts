@@ -7,7 +7,7 @@ import { explainedText } from './explained.ts';
 import { loadConfig } from '../config/load.ts';
 import { CATALOG } from '../main.ts';
 import { Type } from '../schema.ts';
-import { runCli } from './run.ts';
+import { runCli } from './dispatch.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 
 const FILE = `version: '2'

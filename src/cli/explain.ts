@@ -16,9 +16,10 @@ import { defineCommand, JSON_OPTION, UsageError } from './command.ts';
 import { configFile, FILE_OPTION } from './config-file.ts';
 import { EXIT } from './exit.ts';
 import { AWS_OPTIONS, awsQuestionOf, awsText, explainAws, type AwsQuestion, type AwsValues } from './explain-aws.ts';
+import { askerOf, explainEgress } from './explain-egress.ts';
 import { explainLogin, loginText, type Login } from './explain-login.ts';
 import { explainSsh, SSH_OPTIONS, sshQuestionOf, sshText, type SshQuestion, type SshValues } from './explain-ssh.ts';
-import { answerOf, explainedText, type Explained } from './explained.ts';
+import { answerOf, explainedText, refusedAs, type Explained } from './explained.ts';
 
 export const command = defineCommand({
   name: 'explain',
@@ -38,7 +39,7 @@ export const command = defineCommand({
       value: 'service:Operation',
       meaning: 'a request to AWS; METHOD and URL are for rules on them',
     },
-    agent: { type: 'string', value: 'name', meaning: 'who asks, of AWS or over SSH' },
+    agent: { type: 'string', value: 'name', meaning: 'who asks, through `egress`, of AWS or over SSH' },
     region: { type: 'string', value: 'name', meaning: 'region of the request to AWS' },
     object: { type: 'string', value: 'bucket/key', meaning: 'object that it is for, or a bucket' },
     'copied-from': { type: 'string', value: 'bucket/key', meaning: 'object that it copies' },
@@ -83,7 +84,7 @@ interface QuestionValues extends AwsValues, SshValues {
 }
 
 type Question =
-  | { readonly about: 'request'; readonly head: RequestHead }
+  | { readonly about: 'request'; readonly head: RequestHead; readonly agent: string | undefined }
   | { readonly about: 'login'; readonly login: Login }
   | { readonly about: 'aws'; readonly aws: AwsQuestion }
   | { readonly about: 'ssh'; readonly ssh: SshQuestion };
@@ -98,8 +99,8 @@ function questionOf(values: QuestionValues, [first, second]: readonly string[]):
   const ofLogin = LOGIN_OPTIONS.find((name) => values[name] !== undefined);
   const ofSsh = SSH_OPTIONS.find((name) => values[name] !== undefined);
   if (ofSsh !== undefined) return { about: 'ssh', ssh: sshQuestionOver(ofSsh, values, ofLogin ?? target) };
-  const ofAws = AWS_OPTIONS.find((name) => values[name] !== undefined);
-  if (ofAws !== undefined) {
+  const ofAws = AWS_OPTIONS.find((name) => values[name] !== undefined && (name !== 'agent' || target === undefined));
+  if (ofAws !== undefined || values.aws !== undefined) {
     if (ofLogin !== undefined) throw new UsageError(`--${ofLogin} is of a login, and --${ofAws} of a request to AWS`);
     if (values.aws === undefined)
       throw new UsageError(`--${ofAws} is of a request to AWS: add --aws service:Operation`);
@@ -114,7 +115,7 @@ function questionOf(values: QuestionValues, [first, second]: readonly string[]):
   if (ofLogin !== undefined) throw new UsageError(`--${ofLogin} is of a login: name its service with --service`);
   if (target === undefined)
     throw new UsageError('explain needs a URL, a path and --listener, or --service for a login');
-  return { about: 'request', head: { method, target, headers: [] } };
+  return { about: 'request', head: { method, target, headers: [] }, agent: values.agent };
 }
 
 function sshQuestionOver(option: string, values: QuestionValues, other: string | undefined): SshQuestion {
@@ -140,20 +141,32 @@ async function answered(
       return { asked: sshText(question.ssh), explained: explainSsh(config, question.ssh) };
     case 'request': {
       const { head } = question;
-      return { asked: `${head.method} ${head.target}`, explained: await explainRequest(config, head, listener) };
+      return { asked: `${head.method} ${head.target}`, explained: await explainRequest(config, question, listener) };
     }
     default:
       return question satisfies never;
   }
 }
 
-function nobodyListens({ services }: Config, listener: string | undefined): string {
-  const known = services.flatMap(({ listenOn }) => listenOn.map(formatListenAddress));
+function nobodyListens({ services, egress }: Config, listener: string | undefined): string {
+  const known = [...services, ...(egress === undefined ? [] : [egress])].flatMap(({ listenOn }) =>
+    listenOn.map(formatListenAddress),
+  );
+  if (listener === undefined && egress !== undefined) return 'what goes through `egress` is told by its whole URL';
   if (listener === undefined) return 'no service of the file takes HTTP requests: explain a login with --service';
   return `no listener of that address${known.includes(listener) ? ' takes this' : ' in the file'}`;
 }
 
-async function explainRequest(config: Config, head: RequestHead, listener: string | undefined): Promise<Explained[]> {
+async function explainRequest(
+  config: Config,
+  { head, agent }: Extract<Question, { about: 'request' }>,
+  listener: string | undefined,
+): Promise<Explained[]> {
+  const { egress } = config;
+  const asker = egress === undefined ? undefined : askerOf(config, egress, agent);
+  if (agent !== undefined && egress === undefined) {
+    throw new UsageError('--agent is of those who ask through `egress`: a listener belongs to one agent');
+  }
   const policy = new Policy(config.rules);
   const log = openLog({ level: 'error' });
   const refused = () => Promise.reject(new SidecarError('internal'));
@@ -169,19 +182,44 @@ async function explainRequest(config: Config, head: RequestHead, listener: strin
     hostKey: refused,
   };
   const stores = storesOf(config.providers);
-  const parts = { connectors, context, metrics: openMetrics({ version: '' }), store: stores.of, fetchKeys: false };
+  const parts = {
+    connectors,
+    context,
+    metrics: openMetrics({ version: '' }),
+    store: stores.of,
+    fetchKeys: false,
+    interception: refused,
+  };
   const generation = await Generation.open(config, parts, stores.close);
   try {
     const endpoints = [...generation.endpoints].filter(([address]) => listener === undefined || address === listener);
-    const all = endpoints.flatMap(([address, endpoint]) =>
-      endpoint.kind === 'http' ? [explainAt(address, endpoint.handler.routes, head, policy)] : [],
-    );
+    const all = endpoints.flatMap(([address, endpoint]): Explained[] => {
+      switch (endpoint.kind) {
+        case 'http':
+        case 'tunnel':
+          // Such a listener belongs to one agent.
+          return agent === undefined ? [explainAt(address, endpoint.handler.routes, head, policy)] : [];
+        case 'egress':
+          if (!isWhole(head.target)) return [];
+          return [{ listener: address, ...explainEgress(endpoint.handler.routes, head, asker, policy) }];
+        case 'stream':
+        case 'relay':
+          return [];
+        default:
+          return endpoint satisfies never;
+      }
+    });
     // Asked about a URL, the listeners that have nothing to do with it only distract.
-    const concerned = all.filter(({ service }) => service !== undefined);
+    const concerned = all.filter(({ service, allowed }) => service !== undefined || allowed);
     return concerned.length > 0 ? concerned : all;
   } finally {
     await generation.retire();
   }
+}
+
+/** Requests that ask a proxy name all of the URL. */
+function isWhole(target: string): boolean {
+  return /^https?:\/\//i.test(target);
 }
 
 function explainAt(listener: string, routes: HttpRoutes, head: RequestHead, policy: Policy): Explained {
@@ -202,7 +240,6 @@ function explainAt(listener: string, routes: HttpRoutes, head: RequestHead, poli
     const error = asSidecarError(thrown);
     // The command line has no signature to show: what such a request asks for is another question.
     const hint = error.code === 'caller-unproven' ? '; for a request to AWS ask with --service and --aws' : '';
-    const reason = `${error.message}${hint}`;
-    return { listener, credential: false, allowed: false, code: error.code, reason, rules: [] };
+    return { listener, ...refusedAs(error, hint) };
   }
 }

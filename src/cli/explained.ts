@@ -1,3 +1,4 @@
+import type { SidecarError } from '../error.ts';
 import type { Explanation, Finding } from '../policy/decide.ts';
 import type { AwsFacts, SshFacts } from '../policy/request.ts';
 import { table } from './table.ts';
@@ -50,12 +51,19 @@ export function answerOf({ verdict, findings }: Explanation, credentialed: boole
   };
 }
 
+/** A refusal that no rule has to do with. */
+export function refusedAs({ code, message }: SidecarError, hint = ''): Answer {
+  return { credential: false, allowed: false, code, reason: `${message}${hint}`, rules: [] };
+}
+
 /** `question` is what was asked, in a few words. */
 export function explainedText(question: string, one: Explained): string {
   const lines = [`${question} on ${one.listener}`];
   if (one.service !== undefined) {
     const goes = one.upstream === undefined ? '' : `, goes to ${one.upstream}${one.path ?? ''}`;
     lines.push(`  service ${one.service} (${one.connector}), agent ${one.agent}${goes}`);
+  } else if (one.upstream !== undefined) {
+    lines.push(`  no service, agent ${one.agent}, goes to ${one.upstream}`);
   }
   lines.push(`  ${answerText(one)}`);
   if (one.returningCredentials !== undefined) {

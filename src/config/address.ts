@@ -71,8 +71,16 @@ function parseTcp(network: 'tcp' | 'tcp4' | 'tcp6', text: string): ParsedAddress
 }
 
 /** One spelling for each IPv6 address, so that two of them are compared as text. */
-function shortIPv6(host: string): string {
+export function shortIPv6(host: string): string {
   return new URL(`http://[${host}]`).hostname.slice(1, -1);
+}
+
+/** A name that is compared, looked up and shown in a certificate alike: lower case, no dot at its end, no number. */
+export function isHostName(host: string): boolean {
+  const labels = host.split('.');
+  return (
+    HOST_NAME.test(host) && labels.every(({ length }) => length <= 63) && !/^(?:\d+|0x[\da-f]*)$/.test(labels.at(-1)!)
+  );
 }
 
 /** `localhost`, 127.0.0.0/8 or ::1. */

@@ -2,7 +2,7 @@ import type { Catalog } from './catalog.ts';
 import { isNameless } from './nameless.ts';
 import { childOf, entryOf, listNode, mapNode, scalarNode, stringOf } from './node.ts';
 import type { Entry, MapNode, Node, Path, ScalarNode } from './node.ts';
-import type { Report } from './problem.ts';
+import { quote, type Report } from './problem.ts';
 import { convertServiceList, isEmpty } from './service-list.ts';
 import { convertVersion1 } from './version1.ts';
 
@@ -23,10 +23,56 @@ export function canonicalFile(root: Node, catalog: Catalog, report: Report): Map
   report.root = file;
   const map = entryOf(file, 'services');
   if (map?.node.kind === 'map') file.entries.set('services', { ...map, node: canonicalServices(map.node, report) });
+  canonicalPart(file, 'egress', (written) => canonicalEgress(written, report));
+  canonicalPart(file, 'agents', (written) => canonicalAgents(written, report));
   shortForm(childOf(file, 'telemetry'), 'listenOn', (node) =>
     node.text === 'false' && /^off$/i.test(node.written) ? 'off' : undefined,
   );
   return file;
+}
+
+function canonicalPart(holder: MapNode, key: string, convert: (written: MapNode) => MapNode): void {
+  const entry = entryOf(holder, key);
+  if (entry?.node.kind === 'map') holder.entries.set(key, { ...entry, node: convert(entry.node) });
+}
+
+function canonicalEgress(written: MapNode, report: Report): MapNode {
+  const egress = mapNode(written.at, written.entries);
+  asList(egress, 'listenOn');
+  modeAsText(egress);
+  const proxy = entryOf(egress, 'upstreamProxy');
+  if (stringOf(proxy?.node) !== undefined) {
+    const node = mapNode(proxy!.node.at, [['url', { ...proxy!, keyAt: proxy!.node.at }]]);
+    egress.entries.set('upstreamProxy', { ...proxy!, node });
+  }
+  canonicalPart(egress, 'upstreamProxy', (found) => {
+    const copy = mapNode(found.at, found.entries);
+    for (const key of ['username', 'password']) longForm(copy, key, ['egress', 'upstreamProxy', key], report);
+    return copy;
+  });
+  return egress;
+}
+
+/** Proofs of the whole grammar that this build does not take. */
+const LATER_PROOFS = ['listener', 'uid', 'kubernetes', 'aim'] as const;
+
+function canonicalAgents(written: MapNode, report: Report): MapNode {
+  const agents = mapNode(written.at, written.entries);
+  for (const name of written.entries.keys()) {
+    canonicalPart(agents, name, (agent) => {
+      const copy = mapNode(agent.at, agent.entries);
+      for (const proof of LATER_PROOFS) {
+        if (!copy.entries.delete(proof)) continue;
+        const message = `an agent cannot prove who it is by ${quote(proof)} in this build: write a \`token\``;
+        report.error(['agents', name, proof], message, { on: 'key', kind: 'not-in-build' });
+        // What is left of it is empty, or would be told to be.
+        report.mute(copy.at);
+      }
+      longForm(copy, 'token', ['agents', name, 'token'], report);
+      return copy;
+    });
+  }
+  return agents;
 }
 
 /** Which version the file is of, by the text of its `version`; a missing one means 1, as it always has. */
@@ -71,8 +117,7 @@ function canonicalService(written: MapNode, path: Path, report: Report): MapNode
     const node = canonicalCredentials(credentials.node, [...path, 'credentials'], report);
     service.entries.set('credentials', { ...credentials, node });
   }
-  // `0600` is an octal number in YAML 1.1; the mode is the digits as they are written.
-  shortForm(service, 'socketMode', (node) => (/^0?[0-7]{3}$/.test(node.written) ? node.written : undefined));
+  modeAsText(service);
   const key = entryOf(childOf(service, 'tls'), 'key');
   if (key !== undefined && stringOf(key.node) !== undefined) {
     const provider = /-----BEGIN /.test(stringOf(key.node)!) ? 'literal' : 'file';
@@ -89,6 +134,11 @@ function canonicalService(written: MapNode, path: Path, report: Report): MapNode
     service.entries.set('tls', { ...tls, node });
   }
   return service;
+}
+
+/** `0600` is an octal number in YAML 1.1; the mode is the digits as they are written. */
+function modeAsText(holder: MapNode): void {
+  shortForm(holder, 'socketMode', (node) => (/^0?[0-7]{3}$/.test(node.written) ? node.written : undefined));
 }
 
 function asList(holder: MapNode, key: string): void {
@@ -133,25 +183,27 @@ function renameProtocol(service: MapNode, path: Path, report: Report): void {
 
 function canonicalCredentials(written: MapNode, path: Path, report: Report): MapNode {
   if (isNameless(written)) return withTextId(written, path, report);
-  const credentials = mapNode(written.at);
-  for (const [name, entry] of written.entries) {
-    const { node } = entry;
-    const place = [...path, name];
-    if (node.kind === 'scalar') {
-      const from = { ...entry, node: scalarNode(node.at, 'literal') };
-      const get = { ...entry, node: credentialText(node, place, report) };
-      credentials.entries.set(name, {
-        ...entry,
-        node: mapNode(node.at, [
-          ['from', from],
-          ['get', get],
-        ]),
-      });
-    } else if (node.kind === 'map') {
-      credentials.entries.set(name, { ...entry, node: withTextId(node, place, report) });
-    } else credentials.entries.set(name, entry);
-  }
+  const credentials = mapNode(written.at, written.entries);
+  for (const name of written.entries.keys()) longForm(credentials, name, [...path, name], report);
   return credentials;
+}
+
+/** A credential that is a plain text becomes a reference to the literal. */
+function longForm(holder: MapNode, name: string, path: Path, report: Report): void {
+  const entry = entryOf(holder, name);
+  if (entry === undefined) return;
+  const { node } = entry;
+  if (node.kind === 'scalar') {
+    const from = { ...entry, node: scalarNode(node.at, 'literal') };
+    const get = { ...entry, node: credentialText(node, path, report) };
+    const reference = mapNode(node.at, [
+      ['from', from],
+      ['get', get],
+    ]);
+    holder.entries.set(name, { ...entry, node: reference });
+  } else if (node.kind === 'map') {
+    holder.entries.set(name, { ...entry, node: withTextId(node, path, report) });
+  }
 }
 
 /** A reference whose `get` is text, where it was a number or a boolean. */

@@ -8,6 +8,10 @@ export interface Config {
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   /** Undefined: each listener may use its own services and nothing else. */
   readonly rules: readonly Rule[] | undefined;
+  /** Where clients reach services by the upstream's own URL; undefined: nowhere. */
+  readonly egress: EgressConfig | undefined;
+  /** Who may be asking besides whoever a listener belongs to, and how each proves it. */
+  readonly agents: Readonly<Record<string, AgentConfig>>;
   readonly ledger: LedgerConfig;
   readonly control: { readonly socket: string };
   readonly telemetry: TelemetryConfig;
@@ -18,6 +22,7 @@ export interface ServiceConfig {
   readonly name: string;
   /** Canonical connector name (folder), whatever alias the file used. */
   readonly connector: string;
+  /** Empty for a service that is reached through `egress`, or that others lead through. */
   readonly listenOn: readonly ListenAddress[];
   /** Principal of whoever connects; default `local`. */
   readonly agent: string;
@@ -32,6 +37,11 @@ export interface ServiceConfig {
   readonly forceSSL?: boolean;
   /** Forward-proxy mode: what happens to a request that no service of the address matches. */
   readonly unmatched: 'deny' | 'pass';
+  /**
+   * HTTP/2 with the upstream. `auto`: for agents that speak it themselves, where the upstream offers it by ALPN;
+   * `always`: for every agent, in clear too (RFC 9113 section 3.3); `never`.
+   */
+  readonly http2: 'auto' | 'always' | 'never';
   readonly tls: TlsConfig;
   readonly timeouts: TimeoutsConfig;
   readonly limits: ServiceLimits;
@@ -126,4 +136,50 @@ export interface LimitsConfig {
   readonly requestSeconds: number;
   /** Seconds that running work gets after SIGTERM. */
   readonly drainSeconds: number;
+}
+
+/** A proxy that clients are pointed at, or led to, and that finds the service by where a request goes. */
+export interface EgressConfig {
+  readonly listenOn: readonly ListenAddress[];
+  /** `proxy`: CONNECT, absolute-form requests and SOCKS5. `transparent`: connections redirected from ports 80 and 443. */
+  readonly mode: 'proxy' | 'transparent';
+  /** What happens to origins that have no service and are not in `allow`. */
+  readonly unmatched: 'deny' | 'pass';
+  /** Pass untouched: never decrypted, without a credential. */
+  readonly allow: readonly OriginPattern[];
+  /** CIDR blocks on top of the built-in set that no name may lead to, and those taken out of it. */
+  readonly addresses: { readonly deny: readonly string[]; readonly reach: readonly string[] };
+  /** Addresses (IP literals) of names, in place of DNS; the operator's own word, so not held against the deny set. */
+  readonly resolve: Readonly<Record<string, string>>;
+  readonly upstreamProxy?: UpstreamProxyConfig;
+  /** Principal of whoever shows no token; undefined: a token is asked for where any agent has one, else it is `local`. */
+  readonly agent?: string;
+  readonly ca: {
+    /** `memory`: a new one with each process. `folder`: kept in the state folder, the key with mode 0600. */
+    readonly store: 'memory' | 'folder';
+    /** Domains that certificates may be issued below (RFC 5280 section 4.2.1.10); empty: any. */
+    readonly names: readonly string[];
+  };
+  /** Mode bits of its Unix sockets. */
+  readonly socketMode: number;
+}
+
+/** `https://api.example.com`, `https://*.example.com:8443`. */
+export interface OriginPattern extends Origin {
+  /** True where any name below `host` is meant, and not `host` itself. */
+  readonly below: boolean;
+}
+
+/** A proxy between this sidecar and the world. */
+export interface UpstreamProxyConfig {
+  readonly origin: Origin;
+  readonly username?: CredentialReference;
+  readonly password?: CredentialReference;
+  /** True where it resolves the names, not the sidecar: addresses of names cannot be checked then. */
+  readonly resolves: boolean;
+}
+
+export interface AgentConfig {
+  /** What it shows to prove who it is. */
+  readonly token?: CredentialReference;
 }

@@ -13,6 +13,8 @@ export interface LoadOptions {
   readonly catalog: Catalog;
   /** Reads the files of `tls`; default node:fs. */
   readonly readFile?: (path: string) => string;
+  /** Where egress listens in a file that does not say. */
+  readonly egress?: { readonly listenOn: readonly string[] };
   /** Compiles a pattern of `authenticateURLsMatching`; throws on a bad one. `wide`: it matches more than one origin. */
   readonly checkPattern?: (source: string) => { readonly wide: boolean };
   /** What policy would refuse to compile in the rules; `path` begins with the position of the rule. */

@@ -28,12 +28,22 @@ export function buildCredentials(
   for (const [name, credential] of Object.entries(named)) {
     const spec = connector?.credentials.find((known) => known.name === name);
     const multiline = connector === undefined || (spec ?? { multiline: connector.otherCredentialsMultiline }).multiline;
-    const reference = buildReference(credential, [...path, name], multiline === true, context);
-    if (reference === undefined) continue;
-    const chosen = chooseField(name, reference, [...path, name], context);
-    if (chosen !== undefined) credentials[name] = chosen;
+    const built = buildCredential(name, credential, [...path, name], context, multiline === true);
+    if (built !== undefined) credentials[name] = built;
   }
   return credentials;
+}
+
+/** One credential; of what its provider brings, it is the value after the `#`, else the one of its own name. */
+export function buildCredential(
+  name: string,
+  written: WrittenReference | undefined,
+  path: Path,
+  context: Context,
+  multiline = false,
+): CredentialReference | undefined {
+  const reference = buildReference(written, path, multiline, context);
+  return reference === undefined ? undefined : chooseField(name, reference, path, context);
 }
 
 /** `{from, get}` without a name: one reference for each field that the provider brings. */

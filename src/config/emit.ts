@@ -38,10 +38,10 @@ interface ServiceSchema {
 
 /** A service with the old word for its connector, and the `config` that each connector takes. */
 function withProtocol(service: ServiceSchema, catalog: Catalog): object {
-  // Only what other services lead through may do without an address.
+  // Only what other services lead through, or what is reached through `egress`, may do without an address.
   const via = catalog.connectors.filter((connector) => connector.via !== undefined);
   const words = connectorWords({ ...catalog, connectors: via });
-  const addressed = { required: ['listenOn'] };
+  const addressed = { anyOf: [{ required: ['listenOn'] }, { required: ['target'] }] };
   const mayGoWithout = { properties: { connector: { enum: words } }, required: ['connector'] };
   const protocol = { type: 'string', description: 'Old word for `connector`', deprecated: true };
   return {
@@ -75,7 +75,7 @@ const HTTP_PROPERTIES: Readonly<Record<(typeof HTTP_KEYS)[number], object>> = {
 };
 
 /** What a service of another kind may not have. */
-const NOT_HTTP = { target: false, unmatched: false, tls: false, limits: { properties: { body: false } } };
+const NOT_HTTP = { target: false, unmatched: false, http2: false, tls: false, limits: { properties: { body: false } } };
 
 function configBranch({ name, aliases = [], kind, config }: Catalog['connectors'][number]): object {
   const own = config as ObjectSchema;

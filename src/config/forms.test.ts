@@ -54,5 +54,5 @@ test('the schema for editors refuses an unknown key and an unknown connector', (
   expect(validator({ version: '2', services: { api: { ...service, connector: 'htp' } } })).toBe(false);
   expect(validator({ version: '2', services: { api: { ...service, config: { header: {} } } } })).toBe(false);
   expect(validator({ version: '2', services: [{ name: 'api', ...service }] })).toBe(true);
-  expect(validator({ version: '2', egress: {}, services: { api: service } })).toBe(false);
+  expect(validator({ version: '2', identity: {}, services: { api: service } })).toBe(false);
 });

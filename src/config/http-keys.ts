@@ -43,6 +43,7 @@ export function refuseHttpKeys(
   if (written.target !== undefined) refuse(['target'], place);
   if (written.unmatched !== undefined) refuse(['unmatched'], oneUpstream);
   if (written.tls !== undefined) refuse(['tls'], tls);
+  if (written.http2 !== undefined) refuse(['http2'], `${word} speaks a protocol of its own`);
   if (written.limits?.body !== undefined)
     refuse(
       ['limits', 'body'],

@@ -1,18 +1,21 @@
 import { canonicalFile } from './canonical.ts';
-import type { Config, ListenAddress } from './config.ts';
+import { buildAgents } from './agents.ts';
+import type { Config } from './config.ts';
 import type { Context, LoadOptions } from './context.ts';
+import { buildEgress } from './egress.ts';
 import { expandVariables } from './expand.ts';
 import { childOf, stringOf, type MapNode, type Node } from './node.ts';
 import { checkPassages } from './passages.ts';
 import { printable } from './print.ts';
 import type { Problem, Report } from './problem.ts';
 import { buildProviders } from './providers.ts';
+import { checkReached } from './reached.ts';
 import { readYaml } from './read.ts';
-import { checkRules } from './rules.ts';
+import { callers, checkRules } from './rules.ts';
 import { grammar, type Document } from './schema.ts';
 import { buildService } from './service.ts';
 import { buildControl, buildLedger, buildLimits, buildTelemetry } from './settings.ts';
-import { shareAddresses } from './sharing.ts';
+import { checkTaken, shareAddresses, type TakenAddress } from './sharing.ts';
 import { validate, type Loose } from './validate.ts';
 
 export type { Catalog, CatalogConnector, CatalogProvider } from './catalog.ts';
@@ -62,18 +65,25 @@ function build(document: Loose<Document>, file: MapNode, report: Report, options
     const written = document.services?.[name];
     return written === undefined ? [] : [buildService(name, written, context)];
   });
-  checkPassages(built, context);
+  const agents = buildAgents(document.agents, context);
+  const egress = buildEgress(document.egress, agents, context);
+  checkPassages(built, egress !== undefined || file.entries.has('egress'), context);
+  checkReached(built, egress, context);
   const telemetry = buildTelemetry(document.telemetry, context);
   const control = buildControl(document.control, context);
-  const taken: { word: string; address: ListenAddress }[] = [
-    { word: 'control.socket', address: { kind: 'unix', path: control.socket } },
-  ];
+  const taken: TakenAddress[] = [{ word: 'control.socket', address: { kind: 'unix', path: control.socket } }];
   if (telemetry.listenOn !== undefined) taken.push({ word: 'telemetry.listenOn', address: telemetry.listenOn });
+  for (const address of egress?.listenOn ?? []) {
+    checkTaken(address, taken, ['egress', 'listenOn'], context);
+    taken.push({ word: 'egress.listenOn', address });
+  }
   const services = shareAddresses(built, taken, context);
   return {
     services,
     providers,
-    rules: checkRules(document.rules, services, context),
+    egress,
+    agents,
+    rules: checkRules(document.rules, services, callers(services, egress, agents), context),
     ledger: buildLedger(document.ledger, context),
     control,
     telemetry,

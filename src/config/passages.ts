@@ -7,8 +7,11 @@ import type { BuiltService } from './service.ts';
 /** Services between a listener and its upstream; each is a login of its own. */
 const PASSAGES_MAX = 4;
 
-/** Checks which service leads through which, and that only those in between have no address. */
-export function checkPassages(services: readonly BuiltService[], context: Context): void {
+/**
+ * Checks which service leads through which, and that only those in between have no address, or those that are reached
+ * through `egress` where there is one.
+ */
+export function checkPassages(services: readonly BuiltService[], egress: boolean, context: Context): void {
   const byName = new Map(services.map((built) => [built.service.name, built]));
   const found = nodeAt(context.options.tree, ['services'])?.node;
   const written = found?.kind === 'map' ? [...found.entries.keys()] : [];
@@ -23,7 +26,7 @@ export function checkPassages(services: readonly BuiltService[], context: Contex
   }
   for (const name of written) {
     const listens = (byName.get(name)?.service.listenOn.length ?? 0) > 0;
-    if (!listens && !ways.has(name)) checkWritten(name, context);
+    if (!listens && !ways.has(name)) checkWritten(name, byName.get(name), egress, context);
   }
 }
 
@@ -64,12 +67,26 @@ function wayProblem(built: BuiltService, byName: ReadonlyMap<string, BuiltServic
 }
 
 /** No address: said unless another problem with what is written has been. */
-function checkWritten(name: string, { report, options }: Context): void {
+function checkWritten(name: string, built: BuiltService | undefined, egress: boolean, context: Context): void {
+  const { report, options } = context;
   const path = ['services', name];
-  if (nodeAt(options.tree, path)?.node.kind !== 'map') return;
+  const service = nodeAt(options.tree, path)?.node;
+  if (service?.kind !== 'map') return;
   const written = nodeAt(options.tree, [...path, 'listenOn']);
-  if (written === undefined) report.error(path, 'the key "listenOn" is missing', { on: 'key' });
-  else if (written.node.kind === 'list' && written.node.items.length === 0) {
+  if (written === undefined) {
+    // A target that is wrong has its own problem.
+    const hasTarget = built?.kind === 'http' && service.entries.has('target');
+    if (egress && hasTarget) return;
+    report.error(path, missing(built, egress, hasTarget), { on: 'key' });
+  } else if (written.node.kind === 'list' && written.node.items.length === 0) {
     report.error([...path, 'listenOn'], 'must not be empty');
   }
+}
+
+function missing(built: BuiltService | undefined, egress: boolean, hasTarget: boolean): string {
+  const what = 'the key "listenOn" is missing';
+  if (hasTarget) return `${what}; without it clients need a top-level \`egress\`, where they ask for the target itself`;
+  if (!egress || built?.kind === undefined) return what;
+  if (built.kind !== 'http') return `${what}: only HTTP services are reached through \`egress\``;
+  return `${what}: through \`egress\` services with a \`target\` are reached`;
 }

@@ -24,12 +24,46 @@ export function printable(file: MapNode, catalog: Catalog): Plain {
     );
     copy.entries.set('services', { keyAt: services.at, node: mapNode(services.at, shown) });
   }
+  printablePart(copy, 'egress', (egress) => {
+    printablePart(egress, 'upstreamProxy', (proxy) => {
+      maskKeys(proxy, ['username', 'password']);
+      maskUserOf(proxy, 'url');
+    });
+  });
+  printablePart(copy, 'agents', (agents) => {
+    for (const name of agents.entries.keys()) printablePart(agents, name, (agent) => maskKeys(agent, ['token']));
+  });
   const plain = plainOf(copy, (node) => {
     if (node.expanded) return node.written;
     return typeof node.value === 'string' ? node.value.replaceAll('${', () => '$${') : node.value;
   });
   maskOptions((plain as Record<string, Plain>)['providers']);
   return plain;
+}
+
+/** Shows a copy of the map at `key` after `change`; whatever else stands there is masked, as it may be a secret out of place. */
+function printablePart(holder: MapNode, key: string, change: (copy: MapNode) => void): void {
+  const entry = entryOf(holder, key);
+  if (entry === undefined) return;
+  const node = entry.node.kind === 'map' ? mapNode(entry.node.at, entry.node.entries) : scalarNode(entry.node.at, MASK);
+  if (node.kind === 'map') change(node);
+  holder.entries.set(key, { ...entry, node });
+}
+
+function maskKeys(holder: MapNode, keys: readonly string[]): void {
+  for (const key of keys) {
+    const entry = entryOf(holder, key);
+    if (entry === undefined) continue;
+    const node = entry.node.kind === 'map' ? maskOne(entry.node) : scalarNode(entry.node.at, MASK);
+    holder.entries.set(key, { ...entry, node });
+  }
+}
+
+/** A URL with a user in it is refused, and shown all the same: its password is not. */
+function maskUserOf(holder: MapNode, key: string): void {
+  const entry = entryOf(holder, key);
+  if (entry?.node.kind !== 'scalar' || !entry.node.written.includes('@')) return;
+  holder.entries.set(key, { ...entry, node: scalarNode(entry.node.at, MASK) });
 }
 
 function printableService(written: MapNode, catalog: Catalog): MapNode {
@@ -40,6 +74,7 @@ function printableService(written: MapNode, catalog: Catalog): MapNode {
   if (connector !== undefined && found?.in === 'build') {
     service.entries.set('connector', { ...connector, node: scalarNode(connector.node.at, found.connector.name) });
   }
+  maskUserOf(service, 'target');
   const strategy = childOf(childOf(service, 'config'), 'authenticationStrategy');
   if (strategy !== undefined) {
     const config = entryOf(service, 'config')!;

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { Rule } from '../policy/rules.ts';
 import { checkAws } from './aws-rules.ts';
-import type { ServiceConfig } from './config.ts';
+import type { AgentConfig, EgressConfig, ServiceConfig } from './config.ts';
 import type { Context } from './context.ts';
 import { nearest } from './nearest.ts';
 import { childOf, nodeAt, type Path } from './node.ts';
@@ -19,6 +19,7 @@ const HOST = /^(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a
 export function checkRules(
   written: Loose<Document['rules']> | undefined,
   services: readonly ServiceConfig[],
+  agents: readonly string[],
   context: Context,
 ): readonly Rule[] | undefined {
   if (written === undefined) return undefined;
@@ -32,7 +33,7 @@ export function checkRules(
     if (rule.id === 'default-deny')
       report.error([...path, 'id'], 'this id stands for the end of the rules: choose another');
     if (rule.id !== undefined) ids.add(rule.id);
-    checkNames(rule, path, services, context);
+    checkNames(rule, path, { services: services.map(({ name }) => name), agents }, context);
     each(rule.methods, (method, index) => checkMethod(method, [...path, 'methods', index], context));
     each(rule.paths, (pattern, index) => checkPath(pattern, [...path, 'paths', index], context));
     each(rule.hosts, (host, index) => checkHost(host, [...path, 'hosts', index], context));
@@ -60,11 +61,12 @@ export function checkRules(
 }
 
 /** A selector that nothing fits is a typing error more often than a plan. */
-function checkNames(rule: WrittenRule, path: Path, services: readonly ServiceConfig[], { report }: Context): void {
-  const known = {
-    services: services.map((service) => service.name),
-    agents: [...new Set(services.flatMap(agentsOf))],
-  };
+function checkNames(
+  rule: WrittenRule,
+  path: Path,
+  known: Readonly<Record<'services' | 'agents', readonly string[]>>,
+  { report }: Context,
+): void {
   for (const key of ['services', 'agents'] as const) {
     each(rule[key], (name, at) => {
       if (known[key].some((candidate) => fits(name, candidate))) return;
@@ -72,6 +74,18 @@ function checkNames(rule: WrittenRule, path: Path, services: readonly ServiceCon
       report.warn([...path, key, at], `no ${key === 'agents' ? 'agent' : 'service'} has this name`, { suggestion });
     });
   }
+}
+
+/** Everybody who may be asking, by the words of the file. */
+export function callers(
+  services: readonly ServiceConfig[],
+  egress: EgressConfig | undefined,
+  agents: Readonly<Record<string, AgentConfig>>,
+): readonly string[] {
+  const proven = Object.keys(agents);
+  const unproven = egress?.agent ?? (proven.length === 0 ? 'local' : undefined);
+  const throughEgress = egress === undefined ? [] : [...proven, ...(unproven === undefined ? [] : [unproven])];
+  return [...new Set([...services.flatMap(agentsOf), ...throughEgress])];
 }
 
 /** Whoever the listener belongs to, and those that a connector tells apart by keys of their own: `config.agents`. */

@@ -1,72 +1,20 @@
 import { Type } from '../schema.ts';
-import type { Static, TObject, TProperties, TSchema } from '../schema.ts';
-import { DURATION_PATTERN, SIZE_PATTERN } from '../units.ts';
-
-/**
- * The grammar, once. `canonical` is what validation sees after the short forms were written out (a list for every
- * `listenOn`, `{from, get}` for every credential); `written` is what people and editors see, short forms included.
- */
-export type View = 'canonical' | 'written';
-
-/** The words of the catalog that the written view offers in an editor. */
-export interface Words {
-  readonly connectors: readonly string[];
-  readonly providers: readonly string[];
-}
-
-function strict<Properties extends TProperties>(properties: Properties, description?: string): TObject<Properties> {
-  return Type.Object(properties, {
-    additionalProperties: false,
-    ...(description === undefined ? {} : { description }),
-  });
-}
-
-function mapOf<Schema extends TSchema>(schema: Schema, options: object = {}) {
-  return Type.Unsafe<Record<string, Static<Schema>>>({ type: 'object', additionalProperties: schema, ...options });
-}
-
-/** In the written view the short forms stand beside the canonical one. */
-function orShort<Schema extends TSchema>(view: View, canonical: Schema, ...short: TSchema[]): Schema {
-  return view === 'canonical' ? canonical : (Type.Union([canonical, ...short]) as TSchema as Schema);
-}
-
-/** A text that editors complete from `words`, any other text allowed where `open`. */
-function word(view: View, words: readonly string[], open: boolean, description: string) {
-  if (view === 'canonical' || words.length === 0) return Type.String({ description });
-  const closed = { type: 'string', enum: [...words] };
-  return Type.Unsafe<string>({ description, ...(open ? { anyOf: [closed, { type: 'string' }] } : closed) });
-}
-
-function duration(description: string) {
-  return Type.String({ pattern: DURATION_PATTERN, description, examples: ['5s', '500ms', '5m'] });
-}
-
-function size(description: string) {
-  return Type.Unsafe<string | number>({
-    type: ['string', 'integer'],
-    pattern: SIZE_PATTERN,
-    minimum: 0,
-    description,
-    examples: ['32KiB', '50MiB'],
-  });
-}
-
-function names(description: string, examples: readonly string[]) {
-  return Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description, examples: [[...examples]] });
-}
-
-const SCALARS = [Type.Number(), Type.Boolean(), Type.Null()] as const;
-
-function credential(view: View, words: Words) {
-  const get = 'What to fetch: the provider says how it is written';
-  return strict(
-    {
-      from: word(view, words.providers, true, 'Provider, or a name from top-level `providers`'),
-      get: orShort(view, Type.String({ description: get }), ...SCALARS),
-    },
-    'Where the credential comes from; a plain text is the credential itself',
-  );
-}
+import type { Static } from '../schema.ts';
+import { agent, egress } from './schema-egress.ts';
+import {
+  credential,
+  duration,
+  listenOn,
+  mapOf,
+  orShort,
+  SCALARS,
+  size,
+  socketMode,
+  strict,
+  word,
+} from './schema-parts.ts';
+import type { View, Words } from './schema-parts.ts';
+import { rule } from './schema-rules.ts';
 
 /** By name; or `{from, get}` alone where the provider names what it brings (see `isNameless`). */
 function credentials(view: View, words: Words) {
@@ -101,15 +49,6 @@ function tls(view: View, words: Words) {
   );
 }
 
-/** The canonical view lets an empty list through: which services need no address is not for a schema to say. */
-function listenOn(view: View) {
-  return Type.Array(Type.String({ minLength: 1 }), {
-    ...(view === 'canonical' ? {} : { minItems: 1 }),
-    description: 'Addresses accepted on',
-    examples: [['tcp://127.0.0.1:8080']],
-  });
-}
-
 function service(view: View, words: Words) {
   const text = Type.String({ minLength: 1 });
   return strict({
@@ -131,6 +70,11 @@ function service(view: View, words: Words) {
         description: 'HTTP, forward mode: a request that no service matches',
       }),
     ),
+    http2: Type.Optional(
+      Type.Union([Type.Literal('auto'), Type.Literal('always'), Type.Literal('never')], {
+        description: 'HTTP/2 with the upstream: for agents that speak it and where the upstream does, always, or never',
+      }),
+    ),
     tls: Type.Optional(tls(view, words)),
     timeouts: Type.Optional(
       strict({
@@ -149,96 +93,9 @@ function service(view: View, words: Words) {
       }),
     ),
     cache: Type.Optional(duration('How long a fetched credential may be reused; absent: fresh for each use')),
-    socketMode: Type.Optional(
-      orShort(
-        view,
-        Type.String({ pattern: '^0?[0-7]{3}$', description: 'Mode of its Unix sockets, octal', examples: ['0600'] }),
-        Type.Integer(),
-      ),
-    ),
+    socketMode: Type.Optional(socketMode(view)),
   });
 }
-
-function covered(description: string) {
-  return Type.Optional(Type.Boolean({ description }));
-}
-
-const ssh = Type.Object(
-  {
-    users: Type.Optional(names('Who it is upstream, `*` for any run of characters', ['git'])),
-    commands: Type.Optional(
-      names('Whole commands; `*`: any run of letters, digits, blanks and `_@%+=:,./-`, `**`: anything', ['uptime']),
-    ),
-    git: Type.Optional(
-      Type.Object(
-        {
-          repos: Type.Optional(names('Repositories, `*` within a segment, `**` over slashes', ['acme/*'])),
-          push: covered('Pushes alone, or all but pushes'),
-        },
-        { additionalProperties: false, minProperties: 1, description: 'Commands of git' },
-      ),
-    ),
-    shell: covered('Shells'),
-    pty: covered('Terminals; where it is not written they go with shells'),
-    subsystems: Type.Optional(names('Names of subsystems, `*` for any run of characters', ['sftp'])),
-    forwards: Type.Optional(names('`host:port` or paths of sockets, `*` as in names', ['db.internal:5432'])),
-    listens: Type.Optional(names('Likewise, where the upstream is to listen', ['localhost:8080'])),
-    agentForwarding: covered('Agent forwarding, and signatures that are asked for through it'),
-    x11Forwarding: covered('X11 forwarding'),
-    hostKeys: Type.Optional(
-      names('Signatures for logins to these hosts: fingerprints, or `*`', [
-        'SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU',
-      ]),
-    ),
-    namespaces: Type.Optional(names('Signatures of documents, by namespace, `*` as above', ['git'])),
-  },
-  { additionalProperties: false, minProperties: 1, description: 'What is asked for over SSH, or of an agent' },
-);
-
-const rule = strict({
-  id: Type.String({ minLength: 1, maxLength: 128, description: 'Unique; named in every refusal and in the ledger' }),
-  effect: Type.Union([Type.Literal('allow'), Type.Literal('deny')]),
-  agents: Type.Optional(names('Names, `*` for any run of characters', ['reviewer'])),
-  services: Type.Optional(names('Names, `*` for any run of characters', ['github'])),
-  methods: Type.Optional(names('HTTP methods, case-sensitive', ['GET'])),
-  paths: Type.Optional(names('`*` within a segment, `**` for any number of segments', ['/repos/acme/**'])),
-  hosts: Type.Optional(names('A name, an IP address, or `*.` and a name', ['api.example.com'])),
-  databases: Type.Optional(
-    names('Databases that logins are for, `*` for any run of characters', ['orders', 'orders_*']),
-  ),
-  applications: Type.Optional(names('What programs that log in call themselves, `*` as above', ['psql'])),
-  replication: Type.Optional(Type.Boolean({ description: 'Logins that ask for a replication stream, or that do not' })),
-  aws: Type.Optional(
-    Type.Object(
-      {
-        services: Type.Optional(names('Signing names, `*` for any run of characters', ['s3', 'dynamodb'])),
-        regions: Type.Optional(names('Regions, `*` as above', ['eu-central-1', 'eu-*'])),
-        actions: Type.Optional(names('Operations, case-sensitive, `*` as above', ['GetObject', 'List*'])),
-        buckets: Type.Optional(names('Buckets of S3, `*` as above', ['reports'])),
-        keys: Type.Optional(names('Keys of objects, decoded; `*` goes over slashes', ['2026/*'])),
-      },
-      { additionalProperties: false, minProperties: 1, description: 'Requests to Amazon Web Services' },
-    ),
-  ),
-  ssh: Type.Optional(ssh),
-  returnsCredentials: Type.Optional(
-    Type.Boolean({ description: 'Allow: answers that hold a credential too. Deny: those alone, and never false' }),
-  ),
-  time: Type.Optional(
-    strict({
-      from: Type.Optional(Type.String({ pattern: '^([01][0-9]|2[0-3]):[0-5][0-9]$', examples: ['09:00'] })),
-      to: Type.Optional(Type.String({ pattern: '^([01][0-9]|2[0-3]):[0-5][0-9]$', examples: ['18:00'] })),
-      zone: Type.Optional(Type.String({ description: 'IANA time zone; default UTC', examples: ['Europe/Zurich'] })),
-      days: Type.Optional(
-        Type.Array(
-          Type.Union((['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const).map((day) => Type.Literal(day))),
-          { minItems: 1, uniqueItems: true, description: 'Days the window begins on' },
-        ),
-      ),
-    }),
-  ),
-  rate: Type.Optional(strict({ perMinute: Type.Integer({ minimum: 1, maximum: 1_000_000 }) })),
-});
 
 /** The version 2 grammar with services as a map, and what is ours on top. */
 export function grammar(view: View, words: Words = { connectors: [], providers: [] }) {
@@ -254,6 +111,8 @@ export function grammar(view: View, words: Words = { connectors: [], providers: 
         { description: 'Named stores; the plain provider names exist besides' },
       ),
     ),
+    egress: Type.Optional(egress(view, words)),
+    agents: Type.Optional(mapOf(agent(view, words), { description: 'Who may be asking, by name' })),
     rules: Type.Optional(
       Type.Array(rule, { description: 'None: each listener may use its own services. Any: default deny' }),
     ),

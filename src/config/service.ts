@@ -1,7 +1,6 @@
-import { parseAddress, isLoopback } from './address.ts';
+import { isLoopback } from './address.ts';
 import { connectorWords, findConnector, type CatalogConnector } from './catalog.ts';
-import { formatListenAddress } from './config.ts';
-import type { CredentialReference, ListenAddress, ServiceConfig, Target } from './config.ts';
+import type { CredentialReference, ServiceConfig, Target } from './config.ts';
 import type { Context } from './context.ts';
 import { buildCredentials, literalsOf } from './credentials.ts';
 import { HTTP_KEYS, refuseHttpKeys } from './http-keys.ts';
@@ -11,6 +10,7 @@ import { nearest } from './nearest.ts';
 import { mapNode, nodeAt, type Node, type Path } from './node.ts';
 import { quote } from './problem.ts';
 import type { Service } from './schema.ts';
+import { buildListenOn, buildSocketMode } from './listening.ts';
 import { durationAt, sizeAt } from './settings.ts';
 import { parseTarget } from './target.ts';
 import { buildTls } from './tls.ts';
@@ -33,14 +33,17 @@ export interface BuiltService {
 }
 
 const NAME_LENGTH_MAX = 128;
+/** What policy and ledger write in place of a service. */
+const NO_SERVICE = '-';
 
 /** Checks one service of the canonical form; whatever is wrong is reported and left out. */
 export function buildService(name: string, written: WrittenService, context: Context): BuiltService {
   const path: Path = ['services', name];
   const { report } = context;
+  if (name === NO_SERVICE) report.error(path, 'this name stands for no service: choose another', { on: 'key' });
   if (name.length > NAME_LENGTH_MAX) report.error(path, 'the name of the service is too long', { on: 'key' });
   const { connector, kind } = buildConnector(written.connector, path, context);
-  const listenOn = buildListenOn(written.listenOn, path, context);
+  const listenOn = buildListenOn(written.listenOn, [...path, 'listenOn'], context);
   const credentials = buildCredentials(written.credentials, connector, [...path, 'credentials'], context);
   const elsewhere = kind !== undefined && kind !== 'http';
   if (elsewhere) refuseHttpKeys(written, kind, connector, path, context);
@@ -61,30 +64,32 @@ export function buildService(name: string, written: WrittenService, context: Con
     match: match.patterns,
     ...(match.forceSSL === undefined ? {} : { forceSSL: match.forceSSL }),
     unmatched: written.unmatched ?? 'deny',
+    http2: written.http2 ?? 'auto',
     tls: elsewhere ? {} : buildTls(written.tls, [...path, 'tls'], context),
     ...buildQuantities(written, elsewhere, path, context),
+    socketMode: buildSocketMode(written.socketMode, [...path, 'socketMode'], context),
   };
-  const socketMode = written.socketMode !== undefined;
-  if (socketMode && (service.socketMode & 0o022) !== 0) {
-    report.warn([...path, 'socketMode'], 'users besides the owner may connect to the socket and use the credential');
-  }
   return {
     service,
     kind,
     routes,
     sharesListeners: connector?.sharesListeners === true,
     via,
-    written: { unmatched: written.unmatched !== undefined, agent: written.agent !== undefined, socketMode },
+    written: {
+      unmatched: written.unmatched !== undefined,
+      agent: written.agent !== undefined,
+      socketMode: written.socketMode !== undefined,
+    },
   };
 }
 
 /** `rests`: its connections may say nothing for hours, as those of a pool do. */
 function buildQuantities(
-  { timeouts, limits, cache, socketMode }: WrittenService,
+  { timeouts, limits, cache }: WrittenService,
   rests: boolean,
   path: Path,
   context: Context,
-): Pick<ServiceConfig, 'timeouts' | 'limits' | 'cacheSeconds' | 'socketMode'> {
+): Pick<ServiceConfig, 'timeouts' | 'limits' | 'cacheSeconds'> {
   const timeout = (key: 'connect' | 'headers' | 'idle' | 'credential', seconds: number, atLeast = 0.001) =>
     durationAt(timeouts?.[key], [...path, 'timeouts', key], seconds, context, { atLeast });
   const bodyBytes = sizeAt(limits?.body, [...path, 'limits', 'body'], undefined, context);
@@ -100,7 +105,6 @@ function buildQuantities(
       ...(bodyBytes === undefined ? {} : { bodyBytes }),
     },
     cacheSeconds: durationAt(cache, [...path, 'cache'], 0, context),
-    socketMode: socketMode === undefined ? 0o600 : Number.parseInt(socketMode, 8),
   };
 }
 
@@ -125,25 +129,6 @@ function buildConnector(
     default:
       return found satisfies never;
   }
-}
-
-function buildListenOn(
-  written: Loose<Service['listenOn']> | undefined,
-  path: Path,
-  { report }: Context,
-): ListenAddress[] {
-  const found = new Map<string, ListenAddress>();
-  (written ?? []).forEach((text, at) => {
-    if (text === undefined) return;
-    const place = [...path, 'listenOn', at];
-    const parsed = parseAddress(text);
-    if ('problem' in parsed) return report.error(place, parsed.problem);
-    if (parsed.warning !== undefined) report.warn(place, parsed.warning);
-    const key = formatListenAddress(parsed.address);
-    if (found.has(key)) return report.error(place, 'the address is written twice');
-    found.set(key, parsed.address);
-  });
-  return [...found.values()];
 }
 
 function buildTarget(written: WrittenService, path: Path, { report }: Context): Target | undefined {

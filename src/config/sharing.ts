@@ -12,10 +12,29 @@ interface Bound {
   readonly path: Path;
 }
 
+/** An address of something other than a service, by the key it is written at. */
+export interface TakenAddress {
+  readonly word: string;
+  readonly address: ListenAddress;
+}
+
+/** Reports each of `others` that has the address. */
+export function checkTaken(
+  address: ListenAddress,
+  others: readonly TakenAddress[],
+  path: Path,
+  { report }: Context,
+): void {
+  for (const { word, address: other } of others) {
+    const same = formatListenAddress(address) === formatListenAddress(other) && !isEphemeral(address);
+    if (same || collides(other, address)) report.error(path, `the address is taken by \`${word}\``);
+  }
+}
+
 /** Checks which services may share an address, and gives those that do the one setting an address has. */
 export function shareAddresses(
   services: readonly BuiltService[],
-  others: readonly { readonly word: string; readonly address: ListenAddress }[],
+  others: readonly TakenAddress[],
   context: Context,
 ): ServiceConfig[] {
   const groups = new Map<string, Bound[]>();
@@ -34,11 +53,8 @@ export function shareAddresses(
   return [...settled.values()];
 }
 
-function checkClashes(
-  groups: readonly (readonly Bound[])[],
-  others: readonly { readonly word: string; readonly address: ListenAddress }[],
-  { report }: Context,
-): void {
+function checkClashes(groups: readonly (readonly Bound[])[], others: readonly TakenAddress[], context: Context): void {
+  const { report } = context;
   const firsts = groups.map((group) => group[0]!);
   firsts.forEach((bound, at) => {
     for (const earlier of firsts.slice(0, at)) {
@@ -48,10 +64,7 @@ function checkClashes(
         `the port is taken by service ${quote(earlier.built.service.name)} on an address that covers this one`,
       );
     }
-    for (const { word, address } of others) {
-      const same = formatListenAddress(address) === formatListenAddress(bound.address) && !isEphemeral(address);
-      if (same || collides(bound.address, address)) report.error(bound.path, `the address is taken by \`${word}\``);
-    }
+    checkTaken(bound.address, others, bound.path, context);
   });
 }
 

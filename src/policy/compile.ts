@@ -5,7 +5,7 @@ import { compileHosts, type HostMatcher } from './host-pattern.ts';
 import { Narrowing, type RuleLists } from './narrow.ts';
 import { checkedBoolean, partsOf, type Report } from './parts.ts';
 import { compilePaths, type PathMatcher } from './path-pattern.ts';
-import type { Decision } from './request.ts';
+import { DELIVERIES, type Decision, type Delivery } from './request.ts';
 import type { Rule } from './rules.ts';
 import { compileSsh, EVERY_SSH, type CompiledSsh } from './ssh.ts';
 import { compileWindow, type Window } from './time-window.ts';
@@ -46,6 +46,8 @@ export interface CompiledRule {
   readonly ssh: CompiledSsh;
   /** Allows requests whose answer holds a credential too, or denies those alone. */
   readonly returnsCredentials: boolean;
+  /** Undefined: every delivery. */
+  readonly deliver: readonly Delivery[] | undefined;
   readonly window: Window | undefined;
   readonly perMinute: number | undefined;
   /** The answer where the rule matches and nothing stands against it. */
@@ -124,6 +126,7 @@ function compileRule(rule: Rule, report: Report): CompiledRule {
     aws: part('aws', (aws) => compileAws(aws, rule.effect, partsOf(aws, ['aws'], report))),
     ssh: part('ssh', (ssh) => compileSsh(ssh, rule.effect, report)) ?? EVERY_SSH[rule.effect],
     returnsCredentials: part('returnsCredentials', (returns) => checkedReturns(rule.effect, returns)) ?? false,
+    deliver: part('deliver', checkedDeliveries) ?? (rule.effect === 'allow' ? INJECT : undefined),
     window: part('time', compileWindow),
     perMinute: rule.effect === 'allow' ? part('rate', ({ perMinute }) => checkedRate(perMinute)) : undefined,
     verdict: verdictOf(rule, rule.rate?.perMinute),
@@ -141,6 +144,14 @@ function refusedMethods(effect: Rule['effect'], methods: readonly string[]): rea
 function checkedRate(perMinute: number): number {
   if (Number.isInteger(perMinute) && perMinute >= 1 && perMinute <= PER_MINUTE_MAX) return perMinute;
   throw new Error(`perMinute is a whole number from 1 to ${PER_MINUTE_MAX}`);
+}
+
+const INJECT: readonly Delivery[] = ['inject'];
+
+function checkedDeliveries(deliver: readonly Delivery[]): readonly Delivery[] {
+  const isList = Array.isArray as (value: unknown) => boolean;
+  if (isList(deliver) && deliver.every((one) => DELIVERIES.includes(one))) return deliver;
+  throw new Error(`is a list of ${DELIVERIES.join(' and ')}`);
 }
 
 /** A deny rule with `false` would deny all but what it seems to be about. */

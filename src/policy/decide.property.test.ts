@@ -9,7 +9,7 @@ import { drawSsh, drawSshFacts, matchesSsh } from './testdata/ssh-reference.ts';
 function reference(rules: readonly Rule[] | undefined, request: AccessRequest, now: Date, used: RateReader): Verdict {
   const { ssh } = request.facts;
   const reaches = ['forward', 'listen', 'agent-forwarding', 'x11-forwarding'].includes(ssh?.request ?? '');
-  if (rules === undefined && !request.facts.returnsCredentials && !reaches) {
+  if (rules === undefined && !request.facts.returnsCredentials && !reaches && request.facts.delivery !== 'value') {
     return { allow: true, rule: undefined, perMinute: undefined };
   }
   const no = (rule: string, code: 'policy-denied' | 'path-ambiguous' = 'policy-denied'): Verdict => {
@@ -60,6 +60,9 @@ function matchesApartFromPaths(rule: Rule, { service, principal, facts }: Access
     anyOf('name', rule.databases, facts.database, wild) &&
     anyOf('name', rule.applications, facts.application, wild) &&
     [undefined, facts.replication].includes(rule.replication) &&
+    (rule.deliver ?? (rule.effect === 'deny' ? ['inject', 'value'] : ['inject'])).includes(
+      facts.delivery ?? 'inject',
+    ) &&
     matchesAws(rule, facts.aws) &&
     matchesSsh(rule, facts.ssh) !== 'no'
   );
@@ -247,6 +250,7 @@ function drawRule(draws: Draws, index: number): Rule {
     ...(chance(0.3) && { aws: drawAws(draws) }),
     ...(effect === 'allow' && chance(0.3) && { returnsCredentials: chance(0.8) }),
     ...(effect === 'deny' && chance(0.2) && { returnsCredentials: true }),
+    ...(chance(0.1) && { deliver: one([['inject'], ['value'], ['inject', 'value'], ['inject', 'value']] as const) }),
     ...(chance(0.3) && { time: one(WINDOWS) }),
     ...(chance(0.3) && { rate: { perMinute: one([1, 30]) } }),
   };
@@ -282,7 +286,7 @@ function drawRequest(draws: Draws): AccessRequest {
   const asked: Facts = {
     ...(chance(0.9) && { method: one(METHODS) }),
     ...(chance(0.9) && { path: one(PATHS) }),
-    ...(chance(0.1) && { pathAmbiguity: 'two slashes' }),
+    ...(chance(0.15) && { pathAmbiguity: 'two slashes' }),
     ...(chance(0.9) && { host: one(HOSTS) }),
     ...(chance(0.9) && { port: one([80, 443]) }),
     ...(chance(0.6) && { database: one(DATABASES) }),
@@ -290,6 +294,7 @@ function drawRequest(draws: Draws): AccessRequest {
     ...(chance(0.6) && { replication: chance(0.5) }),
     ...(chance(0.6) && { aws: drawAwsFacts(draws) }),
     ...(chance(0.3) && { returnsCredentials: chance(0.5) }),
+    ...(chance(0.1) && { delivery: one(['inject', 'inject', 'value'] as const) }),
   };
   const facts = chance(0.4) ? { ...(chance(0.05) && { method: 'GET' }), ssh: drawSshFacts(draws) } : asked;
   return { service: one(SERVICES), connector: 'http', principal: { agent: one(AGENTS), attested: 'listener' }, facts };

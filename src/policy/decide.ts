@@ -1,9 +1,9 @@
 /**
  * How policy decides.
  *
- * **Without rules** (`rules:` is absent) every request is allowed but those whose answer holds a credential and those that
- * reach past an SSH session (forwards, listens, agent forwarding, X11): the sidecar asks only for services bound to the
- * listener. **With rules** (also with an empty list) nothing is allowed unless a rule says so:
+ * **Without rules** (`rules:` is absent) every request is allowed but those whose answer holds a credential, those that
+ * hand the credential itself over, and those that reach past an SSH session (forwards, listens, agent forwarding, X11): the
+ * sidecar asks only for services bound to the listener. **With rules** (also with an empty list) nothing is allowed unless a rule says so:
  *
  * 1. Deny rules are looked at first, in their order. The first that matches refuses, whatever else is allowed.
  * 2. Then allow rules, in their order. The first whose selectors match decides, also where its answer is no: outside
@@ -25,6 +25,7 @@
  * | `replication`  | `true`: logins that ask for a replication stream; `false`: those that do not                     |
  * | `aws`          | requests to Amazon Web Services, by the lists in it; see below                                    |
  * | `ssh`          | what is asked for over SSH, or of an agent that signs for it; see below                           |
+ * | `deliver`      | how the credential gets to whoever asks: `inject` or `value`; see below                           |
  *
  * **Paths** begin with `/` and are compared segment by segment: `*` is any run of characters within one segment (but a
  * segment of it is not empty), `**` as a whole segment is any number of segments, also none: `/repos/acme/**` matches
@@ -60,6 +61,14 @@
  * **An answer that holds a credential** (`AssumeRole`, `CreateAccessKey`) is given only where an allow rule with
  * `returnsCredentials: true` matches; the others pass such a request over, and without rules it is refused. Such an allow
  * rule allows the rest of what it matches as well. A deny rule with it denies those requests alone.
+ *
+ * **`deliver`** tells uses in which the sidecar puts the credential on what passes (`inject`: all that listeners serve) from
+ * those in which whoever asks is handed the credential itself (`value`). An allow rule without it covers `inject` alone, a
+ * deny rule without it both; without rules `value` is refused.
+ *
+ * **What passes untouched** (a tunnel that leads to no service) gets no credential and is of service `-`: deny rules are
+ * held against it, with its method CONNECT and its host, and no allow rule is asked for (`Policy.forbids`). What goes
+ * through such a tunnel nobody reads: rules on `paths` and other methods do not match it.
  *
  * **`ssh`** says by its keys what a rule covers: a request that any of them covers, for one of its `users`. Where it names
  * nothing (`users` alone, or no key but `false`), and in a rule without `ssh`, these are sessions (commands, shells,
@@ -126,9 +135,28 @@ const NO_CREDENTIALS: Refusal = refusal(
   'the answer would hold a credential: only a rule with returnsCredentials allows it',
 );
 
+const NO_VALUE: Refusal = refusal(
+  DEFAULT_DENY,
+  'the credential itself would be handed over: only a rule with `deliver: [value]` allows it',
+);
+
 /** Decides; changes nothing. Whoever acts on an allowance with `perMinute` counts the use. */
 export function evaluate(policy: CompiledPolicy, request: AccessRequest, now: Date, used: RateReader): Verdict {
   return walk(policy, request, now, used, undefined);
+}
+
+/**
+ * The deny rule that a use without a service is refused by; undefined where there is none. What passes untouched gets no
+ * credential, so it needs no rule that allows it.
+ */
+export function forbidden(policy: CompiledPolicy, request: AccessRequest, now: Date): Refusal | undefined {
+  const subject = new Subject(request, now);
+  for (const rule of policy.narrowing.rulesFor(request).denies) {
+    const seen = lookFurther(rule, subject);
+    if (seen === 'ambiguous') return ambiguous(rule, request);
+    if (seen === 'matches' && !rule.verdict.allow) return rule.verdict;
+  }
+  return undefined;
 }
 
 /** Decides like `evaluate` and says why. */
@@ -173,6 +201,7 @@ function walk(
 
 /** The refusal of what no rule covers that does not say so; undefined where it is nothing like it. */
 function reserved({ facts }: AccessRequest): Refusal | undefined {
+  if (facts.delivery === 'value') return NO_VALUE;
   if (facts.returnsCredentials === true) return NO_CREDENTIALS;
   return reachesFurther(facts.ssh?.request) ? NOT_NAMED : undefined;
 }
@@ -194,6 +223,7 @@ function answer(rule: CompiledRule, seen: Look, request: AccessRequest, used: Ra
     case 'databases':
     case 'applications':
     case 'replication':
+    case 'deliver':
     case 'aws':
     case 'ssh':
     case 'returnsCredentials':

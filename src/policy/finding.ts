@@ -44,6 +44,8 @@ function because(compiled: CompiledRule, seen: Look, request: AccessRequest, ver
       return unmatched('application', request.facts.application, rule.applications);
     case 'replication':
       return unmatchedReplication(request.facts.replication);
+    case 'deliver':
+      return `delivery "${request.facts.delivery ?? 'inject'}" matches none of ${(compiled.deliver ?? []).join(', ')}`;
     case 'aws':
       return compiled.aws === undefined ? '' : whyUnmatchedAws(rule.aws ?? {}, compiled.aws, request.facts.aws);
     case 'ssh':

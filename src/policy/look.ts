@@ -7,7 +7,16 @@ import { unmatchedSsh } from './ssh.ts';
 
 /** How a rule looks at a request: the selector that does not match, or what speaks for or against a match. */
 export type Look =
-  PlainSelector | LoginSelector | 'aws' | 'ssh' | 'returnsCredentials' | 'paths' | 'matches' | 'closed' | 'ambiguous';
+  | PlainSelector
+  | LoginSelector
+  | 'deliver'
+  | 'aws'
+  | 'ssh'
+  | 'returnsCredentials'
+  | 'paths'
+  | 'matches'
+  | 'closed'
+  | 'ambiguous';
 
 /** A request with what several rules need of it. */
 export class Subject {
@@ -38,6 +47,7 @@ export function lookWhole(rule: CompiledRule, subject: Subject): Look {
 /** What is left to see of a rule whose plain selectors match. */
 export function lookFurther(rule: CompiledRule, subject: Subject): Look {
   const { facts } = subject.request;
+  if (rule.deliver !== undefined && !rule.deliver.includes(facts.delivery ?? 'inject')) return 'deliver';
   const unmet = unmatchedLogin(rule, facts);
   if (unmet !== undefined) return unmet;
   if (rule.aws !== undefined && unmatchedAws(rule.aws, facts.aws) !== undefined) return 'aws';

@@ -1,6 +1,7 @@
-import { compilePolicy, evaluate, explainVerdict, type CompiledPolicy, type Explanation } from './decide.ts';
+import { compilePolicy, evaluate, explainVerdict, forbidden } from './decide.ts';
+import type { CompiledPolicy, Explanation, Refusal } from './decide.ts';
 import { RateWindows, type RateReader } from './rate.ts';
-import { Grant, type AccessRequest, type Decision } from './request.ts';
+import { Grant, NO_SERVICE, type AccessRequest, type Decision } from './request.ts';
 import type { Rule } from './rules.ts';
 
 export interface PolicyOptions {
@@ -35,8 +36,11 @@ export class Policy {
     };
   }
 
-  /** Decides, and counts the use where the rule that allows has a rate. */
+  /** Decides, and counts the use where the rule that allows has a rate. What has no service only deny rules refuse. */
   decide(request: AccessRequest): Decision {
+    if (request.service === NO_SERVICE) {
+      return this.forbids(request) ?? { allow: true, grant: Grant.issue(request, undefined) };
+    }
     const verdict = evaluate(this.#policy, request, this.#now(), this.#used);
     if (!verdict.allow) return verdict;
     const { rule, perMinute, opening } = verdict;
@@ -49,7 +53,13 @@ export class Policy {
 
   /** Whether a use that was allowed would be allowed now, its rate apart; counts nothing. */
   permits(request: AccessRequest): boolean {
+    if (request.service === NO_SERVICE) return this.forbids(request) === undefined;
     return evaluate(this.#policy, request, this.#now(), NO_RATE).allow;
+  }
+
+  /** The deny rule that keeps what passes untouched, without a service and a credential, from passing. */
+  forbids(request: AccessRequest): Refusal | undefined {
+    return forbidden(this.#policy, request, this.#now());
   }
 
   /** What `decide` would say now, and why; counts nothing. */

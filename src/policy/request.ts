@@ -34,7 +34,14 @@ export interface Facts {
   readonly ssh?: SshFacts;
   /** True where the answer holds a credential: only a rule that says so allows it. */
   readonly returnsCredentials?: boolean;
+  /** How the credential reaches whoever asks; absent: `inject`, the agent never sees it. */
+  readonly delivery?: Delivery;
 }
+
+/** `inject`: put on what passes. `value`: handed over as it is, only where a rule names it. */
+export type Delivery = (typeof DELIVERIES)[number];
+
+export const DELIVERIES = ['inject', 'value'] as const;
 
 export interface AwsFacts {
   /** Signing name: the fourth part of the credential scope (`s3`, `dynamodb`, `execute-api`). */
@@ -104,6 +111,9 @@ export interface GitFacts {
   readonly repository: string;
   readonly push: boolean;
 }
+
+/** In place of a service: what passes untouched, and no credential with it. */
+export const NO_SERVICE = '-';
 
 export interface AccessRequest {
   readonly service: string;

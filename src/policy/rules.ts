@@ -1,3 +1,5 @@
+import type { Delivery } from './request.ts';
+
 /** One line of policy, as the configuration writes it. An absent selector matches everything. */
 export interface Rule {
   readonly id: string;
@@ -26,6 +28,8 @@ export interface Rule {
    * narrows it to those, and is never false.
    */
   readonly returnsCredentials?: boolean;
+  /** How credentials may be delivered. Absent, of an allow rule: `inject` alone; of a deny rule: in any way. */
+  readonly deliver?: readonly Delivery[];
   readonly time?: TimeWindow;
   readonly rate?: { readonly perMinute: number };
 }
