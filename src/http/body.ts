@@ -1,31 +1,38 @@
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { SidecarError } from '../error.ts';
 import { youngGeneration } from '../young-generation.ts';
 import type { ArrivingBody } from './engine.ts';
 import { Slabs } from './slabs.ts';
 
+/** What brings a request body: a message of HTTP/1.1, or a stream of HTTP/2. */
+export interface BodySource {
+  readonly stream: Pick<Readable, 'on' | 'once' | 'off' | 'pause' | 'resume'>;
+  /** Asked at the end of the stream: false where it came before the end of the body. */
+  isWhole(): boolean;
+}
+
 /**
  * A request body with a stream of its own. Upstream engines destroy the body they were given when they fail; this one
  * takes that blow, so that the downstream connection lives on to hear why.
  */
 export class RequestBody extends Readable implements ArrivingBody {
-  readonly #message: IncomingMessage;
+  readonly #source: BodySource;
   readonly #bytesMax: number | undefined;
   #bytes = 0;
   #ended = false;
 
-  constructor(message: IncomingMessage, bytesMax: number | undefined) {
+  constructor(source: BodySource, bytesMax: number | undefined) {
     super({ highWaterMark: 64 * 1024 });
-    this.#message = message;
+    const { stream } = source;
+    this.#source = source;
     this.#bytesMax = bytesMax;
     // Whoever reads hears of errors; while nobody does yet, one must not end the process.
     this.on('error', () => undefined);
-    message.on('data', this.#onChunk);
-    message.once('end', this.#onEnd);
-    message.once('close', this.#onClose);
-    message.pause();
+    stream.on('data', this.#onChunk);
+    stream.once('end', this.#onEnd);
+    stream.once('close', this.#onClose);
+    stream.pause();
   }
 
   /** Bytes read from the downstream so far. */
@@ -38,13 +45,13 @@ export class RequestBody extends Readable implements ArrivingBody {
   }
 
   override _read(): void {
-    if (!this.#ended) this.#message.resume();
+    if (!this.#ended) this.#source.stream.resume();
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#message.off('data', this.#onChunk);
-    this.#message.off('end', this.#onEnd);
-    this.#message.off('close', this.#onClose);
+    this.#source.stream.off('data', this.#onChunk);
+    this.#source.stream.off('end', this.#onEnd);
+    this.#source.stream.off('close', this.#onClose);
     callback(error);
   }
 
@@ -55,10 +62,14 @@ export class RequestBody extends Readable implements ArrivingBody {
       this.destroy(new SidecarError('body-too-large'));
       return;
     }
-    if (!this.push(chunk)) this.#message.pause();
+    if (!this.push(chunk)) this.#source.stream.pause();
   };
 
   readonly #onEnd = (): void => {
+    if (!this.#source.isWhole()) {
+      this.#onClose();
+      return;
+    }
     this.#ended = true;
     this.push(null);
   };

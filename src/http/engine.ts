@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { RequestHead, ResponseHead } from '../connector/head.ts';
 import type { Origin } from '../connector/origin.ts';
@@ -13,11 +14,13 @@ export interface ArrivingBody extends Readable {
   readonly waiting: boolean;
 }
 
+export type HttpVersion = '1.0' | '1.1' | '2';
+
 /** The agent's side of one exchange. */
 export interface Downstream {
   /** Head as received: the target may be in any form of RFC 9112 section 3.2. */
   readonly head: RequestHead;
-  readonly version: '1.0' | '1.1';
+  readonly version: HttpVersion;
   /** True where the framing announces a body, even an empty one in chunks. */
   readonly hasBody: boolean;
   /** Bytes announced by Content-Length; undefined for chunked bodies. */
@@ -36,7 +39,7 @@ export interface Downstream {
   write(chunk: Uint8Array): boolean;
   onDrain(resume: () => void): void;
   end(trailers?: readonly string[]): void;
-  /** Cuts the connection, so that a body that ends early cannot pass for a whole one. */
+  /** Cuts the connection, or the stream on it, so that a body that ends early cannot pass for a whole one. */
   abort(): void;
   readonly started: boolean;
   /** True once the downstream is gone. */
@@ -63,6 +66,8 @@ export interface UpstreamControl {
 
 export interface UpstreamRequest {
   readonly head: RequestHead;
+  /** What the agent speaks: an upstream of which either is to be had hears the same. */
+  readonly version: HttpVersion;
   readonly body: Readable | Uint8Array | AsyncIterable<Uint8Array> | undefined;
   /** The body as the downstream sends it, where that is still arriving: tells who lets an upload stand still. */
   readonly arriving: ArrivingBody | undefined;
@@ -76,6 +81,11 @@ export interface UpstreamRequest {
 export interface UpstreamPool {
   readonly origin: Origin;
   dispatch(request: UpstreamRequest, listener: UpstreamListener): void;
+  /**
+   * A connection besides those of the pool, for an upgrade from HTTP/1.1. Errors: `upstream-unreachable`, `upstream-tls`,
+   * `upstream-closed`, those of the dialer.
+   */
+  connect(): Promise<Socket>;
   /** Ends when running exchanges have ended. */
   close(): Promise<void>;
 }

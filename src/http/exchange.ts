@@ -164,10 +164,11 @@ class Exchange implements UpstreamListener, Seeker {
     }
     if (this.#abort.signal.aborted) return;
     this.#sentAt = performance.now();
-    const agent = principal.attested === 'key' ? principal.agent : undefined;
+    const agent = principal.attested === 'listener' ? undefined : principal.agent;
     binding.pools.to(origin, version, agent).dispatch(
       {
         head: withoutFraming(authenticated.head),
+        version: this.#downstream.version,
         ...this.#outgoing(authenticated),
         arriving: this.#arriving,
         headersSeconds: binding.headersSeconds,

@@ -2,12 +2,16 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { SidecarError, type ErrorCode } from '../error.ts';
 import { HttpServer } from '../node-http.ts';
 import type { HttpContext, HttpRoutes } from './binding.ts';
-import { serveExchange, type ExchangeEnd } from './exchange.ts';
+import { Connection } from './connection.ts';
+import { serveExchange } from './exchange.ts';
+import type { Http2Front } from './h2/front.ts';
 import { clientErrorCode, headProblem } from './head-problem.ts';
 import { NodeDownstream } from './node-downstream.ts';
+import { tellVersion } from './preface.ts';
 import { problemResponse } from './problem.ts';
 import { isWebsocketUpgrade, problemText, serveUpgrade } from './upgrade.ts';
 
@@ -25,9 +29,29 @@ export interface HttpFrontLimits {
 export interface HttpHandler {
   readonly context: HttpContext;
   readonly routes: HttpRoutes;
+  /** Takes CONNECT requests; absent: they are refused. */
+  readonly tunnels?: Tunnels;
   /** Counts exchanges, so that what they use is closed only after the last. */
   enter(): void;
   leave(): void;
+}
+
+/** Whoever opens tunnels (RFC 9110 section 9.3.6). */
+export interface Tunnels {
+  /** Owns the socket from here on: answers, and closes it. Never throws. */
+  open(request: TunnelRequest): void;
+}
+
+export interface TunnelRequest {
+  /** As written: `host:port`, not parsed yet. */
+  readonly target: string;
+  /** Flat list as received. */
+  readonly headers: readonly string[];
+  readonly socket: Socket;
+  /** Bytes that came behind the head. */
+  readonly rest: Buffer;
+  /** Correlation id of the connection. */
+  readonly id: string;
 }
 
 /** What a connection may rest beyond `idleSeconds`, so that the exchange on it ends first, with its reason. */
@@ -44,37 +68,28 @@ const LINGER_MS: Partial<Record<ErrorCode, number>> = {
   'connect-refused': 500,
 };
 
-interface Connection {
-  readonly id: string;
-  readonly begun: number;
-  exchanges: number;
-  /** Exchanges and upgrades. */
-  running: number;
-  /** Those of the running exchanges. */
-  readonly downstreams: Set<NodeDownstream>;
-  /** True once a request was refused here, after which nobody can be sure where the next one begins. */
-  ended: boolean;
-  bytesUp: number;
-  bytesDown: number;
-  /** True once its socket is. */
-  closed: boolean;
-}
-
 /**
- * Speaks HTTP/1.1 on sockets that a listener accepted. Node's parser in strict mode; every limit set and enforced.
+ * Speaks HTTP on sockets that a listener accepted, or that a tunnel ends on: HTTP/1.1 by node's parser in strict mode,
+ * HTTP/2 where the socket begins with its preface or agreed on it by ALPN. Every limit is set and enforced.
  */
 export class HttpFront {
   readonly #server: Server;
   readonly #address: string;
-  readonly #connections = new WeakMap<Duplex, Connection>();
+  readonly #connections = new WeakMap<Duplex, Http1Connection>();
   readonly #current: () => HttpHandler;
   /** Had a last answer of ours, outside any exchange. */
   readonly #answered = new WeakSet<Duplex>();
+  #limits: HttpFrontLimits;
+  /** Loaded by the first connection that speaks HTTP/2: most sidecars start sooner without it. */
+  #http2: Http2Front | undefined;
+  /** Connections that have not said which HTTP they speak. */
+  readonly #undecided = new Set<Socket>();
   #draining = false;
 
   constructor(address: string, limits: HttpFrontLimits, current: () => HttpHandler) {
     this.#address = address;
     this.#current = current;
+    this.#limits = limits;
     this.#server = new HttpServer({
       insecureHTTPParser: false,
       // Asked for in `#exchange`, where the refusal is a problem document as all others.
@@ -90,7 +105,7 @@ export class HttpFront {
     this.#server.on('checkContinue', (request, response) => this.#exchange(request, response, true));
     this.#server.on('checkExpectation', (request, response) => this.#refuse(request, response, 'expectation-refused'));
     this.#server.on('upgrade', (message, socket, rest) => this.#upgrade(message, socket, rest));
-    this.#server.on('connect', (_message, socket) => this.#refuseConnect(socket));
+    this.#server.on('connect', (message, socket, rest) => this.#connect(message, socket as Socket, rest));
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#clientError(error, socket));
     // The server never listens itself; this starts the checks of headersTimeout and requestTimeout.
     this.#server.emit('listening');
@@ -102,24 +117,19 @@ export class HttpFront {
     this.#server.requestTimeout = limits.requestSeconds * 1000;
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000;
     this.#server.timeout = limits.idleSeconds * 1000 + IDLE_GRACE_MS;
+    this.#limits = { ...limits, headerBytes: this.#limits.headerBytes };
+    this.#http2?.limit(this.#limits);
   }
 
-  /** Takes over a socket whose first bytes are there to be read. */
-  attach(socket: Socket): void {
-    const connection: Connection = {
-      id: randomBytes(8).toString('hex'),
-      begun: performance.now(),
-      exchanges: 0,
-      running: 0,
-      downstreams: new Set(),
-      ended: false,
-      bytesUp: 0,
-      bytesDown: 0,
-      closed: false,
-    };
-    this.#connections.set(socket, connection);
-    socket.once('close', () => this.#closed(connection));
-    this.#server.emit('connection', socket);
+  /**
+   * Takes over a socket whose first bytes are there to be read, or will be: a `TLSSocket` after its handshake too.
+   * `current`: what this connection is served by, where that is not what the front serves.
+   */
+  attach(socket: Socket, current: () => HttpHandler = this.#current): void {
+    const { alpnProtocol } = socket as TLSSocket;
+    if (alpnProtocol === 'h2') this.#attachHttp2(socket, current);
+    else if (typeof alpnProtocol === 'string') this.#attachHttp1(socket, current);
+    else this.#attachUndecided(socket, current);
   }
 
   /** Answers on a socket that is not taken over. */
@@ -130,15 +140,53 @@ export class HttpFront {
   /** Running exchanges end; idle connections are closed and no exchange keeps its connection. */
   drain(): void {
     this.#draining = true;
+    for (const socket of this.#undecided) socket.destroy();
     this.#server.closeIdleConnections();
+    this.#http2?.drain();
   }
 
   /** Closes everything at once. */
   close(): void {
     this.#draining = true;
+    for (const socket of this.#undecided) socket.destroy();
     this.#server.closeAllConnections();
+    this.#http2?.close();
     // Stops the interval that 'listening' started; there is no socket to close.
     this.#server.close(() => undefined);
+  }
+
+  #attachUndecided(socket: Socket, current: () => HttpHandler): void {
+    this.#undecided.add(socket);
+    const decided = (): boolean => this.#undecided.delete(socket);
+    socket.once('close', decided);
+    tellVersion(socket, this.#limits.headerSeconds, (version) => {
+      decided();
+      socket.off('close', decided);
+      if (version === '2') this.#attachHttp2(socket, current);
+      else this.#attachHttp1(socket, current);
+    });
+  }
+
+  #attachHttp1(socket: Socket, current: () => HttpHandler): void {
+    const connection = new Http1Connection(this.#address, current);
+    this.#connections.set(socket, connection);
+    socket.once('close', () => connection.close());
+    this.#server.emit('connection', socket);
+  }
+
+  #attachHttp2(socket: Socket, current: () => HttpHandler): void {
+    if (this.#http2 !== undefined) {
+      this.#http2.attach(socket, current);
+      return;
+    }
+    import('./h2/front.ts').then(
+      ({ Http2Front }) => {
+        this.#http2 ??= new Http2Front(this.#address, this.#limits);
+        if (this.#draining) socket.destroy();
+        else this.#http2.attach(socket, current);
+      },
+      () => socket.destroy(),
+    );
   }
 
   #exchange(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
@@ -178,26 +226,28 @@ export class HttpFront {
     );
   }
 
-  #run(connection: Connection, serve: (handler: HttpHandler, id: string) => Promise<ExchangeEnd>): void {
-    const handler = this.#current();
-    connection.exchanges += 1;
-    connection.running += 1;
-    handler.enter();
-    void serve(handler, `${connection.id}-${connection.exchanges}`).then((end) => {
-      connection.running -= 1;
-      connection.bytesUp += end.bytesUp;
-      connection.bytesDown += end.bytesDown;
-      if (connection.closed && connection.running === 0) this.#noteClosed(connection);
-      handler.leave();
+  #run(connection: Connection, serve: Parameters<Connection['run']>[0]): void {
+    void connection.run(serve).then(() => {
       if (this.#draining && connection.running === 0) setImmediate(() => this.#server.closeIdleConnections());
     });
   }
 
-  #refuseConnect(socket: Duplex): void {
+  #connect(message: IncomingMessage, socket: Socket, rest: Buffer): void {
     // As for an upgrade: no answer may overtake another.
     const connection = this.#connections.get(socket);
-    if (connection === undefined || connection.running > 0 || connection.ended) socket.destroy();
-    else this.#answerRaw(socket, 'connect-refused');
+    if (connection === undefined || connection.running > 0 || connection.ended) {
+      socket.destroy();
+      return;
+    }
+    const { tunnels } = connection.handler;
+    if (tunnels === undefined) {
+      this.#answerRaw(socket, 'connect-refused');
+      return;
+    }
+    // The front's clock ran on the socket; whoever has the tunnel sets one of its own.
+    socket.setTimeout(0);
+    this.#connections.delete(socket);
+    tunnels.open({ target: message.url!, headers: message.rawHeaders, socket, rest, id: connection.id });
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, code: ErrorCode): void {
@@ -207,26 +257,6 @@ export class HttpFront {
     const { status, headers, body } = problemResponse(new SidecarError(code), connection.id);
     response.shouldKeepAlive = false;
     response.writeHead(status, [...headers]).end(body);
-  }
-
-  #closed(connection: Connection): void {
-    connection.closed = true;
-    for (const downstream of connection.downstreams) downstream.lost();
-    if (connection.running === 0) this.#noteClosed(connection);
-  }
-
-  /** Once what the end of the connection cut has been counted. */
-  #noteClosed(connection: Connection): void {
-    if (connection.exchanges === 0) return;
-    this.#current().context.ledger.note({
-      type: 'connection.closed',
-      id: connection.id,
-      listener: this.#address,
-      exchanges: connection.exchanges,
-      bytesUp: connection.bytesUp,
-      bytesDown: connection.bytesDown,
-      ms: Math.round(performance.now() - connection.begun),
-    });
   }
 
   #clientError(error: NodeJS.ErrnoException, socket: Duplex): void {
@@ -239,7 +269,7 @@ export class HttpFront {
       socket.destroy();
       return;
     }
-    this.#current().context.log.info(
+    (connection?.handler ?? this.#current()).context.log.info(
       { id: connection?.id, listener: this.#address, reason: error.code },
       'request refused',
     );
@@ -262,5 +292,15 @@ export class HttpFront {
     socket.resume();
     const timer = setTimeout(() => socket.destroy(), linger);
     socket.once('close', () => clearTimeout(timer));
+  }
+}
+
+class Http1Connection extends Connection {
+  /** Those of the running exchanges. */
+  readonly downstreams = new Set<NodeDownstream>();
+
+  override close(): void {
+    for (const downstream of this.downstreams) downstream.lost();
+    super.close();
   }
 }

@@ -57,7 +57,8 @@ export class NodeDownstream implements Downstream {
 
   body(bytesMax?: number): ArrivingBody | undefined {
     if (!this.hasBody) return undefined;
-    this.#body ??= new RequestBody(this.#request, bytesMax);
+    // A body that ends early never ends with `end` here: node's parser asks for its last byte.
+    this.#body ??= new RequestBody({ stream: this.#request, isWhole: () => true }, bytesMax);
     return this.#body;
   }
 

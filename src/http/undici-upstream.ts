@@ -1,8 +1,8 @@
-import type { Dispatcher, Pool as UndiciPool } from 'undici';
+import type { buildConnector as Connectors, Dispatcher, Pool as UndiciPool } from 'undici';
 import { formatOrigin, type Origin } from '../connector/origin.ts';
 import { SidecarError, type ErrorCode } from '../error.ts';
 import type { UpstreamListener, UpstreamPool, UpstreamRequest } from './engine.ts';
-import { errors, Pool } from './undici.ts';
+import { buildConnector, errors, Pool } from './undici.ts';
 
 export interface UndiciPoolOptions {
   readonly origin: Origin;
@@ -13,6 +13,9 @@ export interface UndiciPoolOptions {
   readonly headerBytes: number;
   readonly tls: UpstreamTls;
 }
+
+/** Opens a connection for undici: speaks HTTP/1.1 on what it is given. */
+export type UndiciConnect = Connectors.connector;
 
 export interface UpstreamTls {
   readonly ca?: string;
@@ -26,8 +29,10 @@ export interface UpstreamTls {
  * One undici pool: HTTP/1.1, one request at a time on a connection, never a redirect, never a retry.
  * The `Host` field is the origin's own: undici writes it, so what policy saw is what is sent.
  */
-export function openUndiciPool(options: UndiciPoolOptions): UpstreamPool {
-  const { tls } = options;
+export function openUndiciPool(
+  options: UndiciPoolOptions,
+  connect = undiciConnect(options),
+): Pick<UpstreamPool, 'dispatch' | 'close'> {
   const pool = new Pool(formatOrigin(options.origin), {
     connections: options.connections,
     pipelining: 1,
@@ -38,21 +43,26 @@ export function openUndiciPool(options: UndiciPoolOptions): UpstreamPool {
     bodyTimeout: options.idleSeconds * 1000,
     maxHeaderSize: options.headerBytes,
     strictContentLength: true,
-    connect: {
-      timeout: options.connectSeconds * 1000,
-      rejectUnauthorized: true,
-      keepAlive: true,
-      ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-      ...(tls.certificate === undefined ? {} : { cert: tls.certificate }),
-      ...(tls.key === undefined ? {} : { key: tls.key }),
-      ...(tls.servername === undefined ? {} : { servername: tls.servername }),
-    },
+    connect,
   });
   return {
-    origin: options.origin,
     dispatch: (request, listener) => dispatch(pool, request, listener),
     close: () => pool.close(),
   };
+}
+
+/** undici's own way to connect. */
+export function undiciConnect({ tls, connectSeconds }: UndiciPoolOptions): UndiciConnect {
+  return buildConnector({
+    allowH2: false,
+    timeout: connectSeconds * 1000,
+    rejectUnauthorized: true,
+    keepAlive: true,
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.certificate === undefined ? {} : { cert: tls.certificate }),
+    ...(tls.key === undefined ? {} : { key: tls.key }),
+    ...(tls.servername === undefined ? {} : { servername: tls.servername }),
+  });
 }
 
 function dispatch(pool: UndiciPool, request: UpstreamRequest, listener: UpstreamListener): void {

@@ -1,4 +1,4 @@
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ProxyServer } from 'http-proxy-3';
@@ -14,7 +14,7 @@ import { withoutFraming } from './hop-by-hop.ts';
 import type { Placement } from './place.ts';
 import { problemResponse } from './problem.ts';
 import { told } from './taken-body.ts';
-import { upstreamError, type UpstreamTls } from './undici-upstream.ts';
+import { upstreamError } from './undici-upstream.ts';
 
 /** A websocket handshake (RFC 6455 section 4.1). Any other Upgrade is ignored, as RFC 9110 section 7.8 allows. */
 export function isWebsocketUpgrade(request: IncomingMessage): boolean {
@@ -29,27 +29,51 @@ interface UpgradeRequest {
   readonly id: string;
 }
 
-/**
- * Carries a websocket: same authority, policy, lease and ledger as an exchange, then http-proxy-3 joins the sockets.
- * Resolves when both are closed; never rejects.
- */
-export async function serveUpgrade(
+/** A websocket handshake of either HTTP, as it is served. */
+export interface Upgrading {
+  /** As HTTP/1.1 has it. */
+  readonly head: RequestHead;
+  readonly id: string;
+  /** Closes with the agent's side. */
+  readonly stream: Duplex;
+  /** Sends the handshake on a connection of its own; resolves once the agent's side is closed. */
+  join(placement: Placement, head: RequestHead, connection: Socket): Promise<UpgradeEnd>;
+  /** Answers, and closes. */
+  refuse(error: SidecarError): void;
+}
+
+/** Carries a websocket of HTTP/1.1: http-proxy-3 joins the sockets. Resolves when both are closed; never rejects. */
+export function serveUpgrade(context: HttpContext, routes: HttpRoutes, request: UpgradeRequest): Promise<ExchangeEnd> {
+  const { message, socket, id } = request;
+  return carryUpgrade(context, routes, {
+    head: { method: 'GET', target: message.url!, headers: message.rawHeaders },
+    id,
+    stream: socket,
+    join: async (placement, head, connection) => {
+      // Loaded by the first websocket: most sidecars never carry one, and start sooner without it.
+      const { createProxyServer } = await import('http-proxy-3');
+      return join(createProxyServer({}), placement, head, { ...request, connection });
+    },
+    refuse: (error) => refuse(socket, error, id),
+  });
+}
+
+/** Same authority, policy, lease and ledger as an exchange. Never rejects. */
+export async function carryUpgrade(
   context: HttpContext,
   routes: HttpRoutes,
-  request: UpgradeRequest,
+  upgrading: Upgrading,
 ): Promise<ExchangeEnd> {
-  const { message, socket, id } = request;
+  const { id } = upgrading;
   const begun = performance.now();
   let binding: HttpBinding | undefined;
-  let placement: Placement | undefined;
   try {
-    const given: RequestHead = { method: 'GET', target: message.url!, headers: message.rawHeaders };
-    placement = await placeOnRecord(context, routes, given, id, { located: (found) => (binding = found) });
-    const head = await authenticated(context, placement, request);
+    const placement = await placeOnRecord(context, routes, upgrading.head, id, {
+      located: (found) => (binding = found),
+    });
+    const { head, version } = await authenticated(context, placement, upgrading);
     const sent = performance.now();
-    // Loaded by the first websocket: most sidecars never carry one, and start sooner without it.
-    const { createProxyServer } = await import('http-proxy-3');
-    const end = await join(createProxyServer({}), placement, head, request);
+    const end = await connectAndJoin(placement, head, version, upgrading);
     placement.binding.metrics.ended(
       end.error === undefined ? 'ok' : outcomeOf(end.error),
       (performance.now() - sent) / 1000,
@@ -64,16 +88,38 @@ export async function serveUpgrade(
     const error = asSidecarError(thrown);
     context.log.info({ id, service: binding?.service, error }, 'upgrade refused');
     binding?.metrics.ended(outcomeOf(error), undefined, (performance.now() - begun) / 1000);
-    refuse(socket, error, id);
+    upgrading.refuse(error);
     return { bytesUp: 0, bytesDown: 0 };
   }
+}
+
+/** An upstream that cannot be reached is an end of the upgrade, since its use is on record. */
+async function connectAndJoin(
+  placement: Placement,
+  head: RequestHead,
+  version: string,
+  upgrading: Upgrading,
+): Promise<UpgradeEnd> {
+  const { binding, origin, principal } = placement;
+  let connection: Socket;
+  try {
+    const agent = principal.attested === 'listener' ? undefined : principal.agent;
+    connection = await binding.pools.to(origin, version, agent).connect();
+  } catch (thrown) {
+    const error = upstreamError(thrown as Error);
+    upgrading.refuse(error);
+    return { bytesUp: 0, bytesDown: 0, status: error.status, error };
+  }
+  if (!upgrading.stream.destroyed) return upgrading.join(placement, head, connection);
+  connection.destroy();
+  throw new SidecarError('request-malformed', { detail: 'the downstream went away' });
 }
 
 async function authenticated(
   context: HttpContext,
   placement: Placement,
-  { socket, id }: UpgradeRequest,
-): Promise<RequestHead> {
+  { stream, id }: Upgrading,
+): Promise<{ head: RequestHead; version: string }> {
   const { handling, origin, head } = placement;
   // A handshake has no body: whoever asks for a hash gets that of nothing, and nothing is changed on its way.
   const body = placement.credentialed ? told(handling.body?.(head) ?? 'stream', undefined) : undefined;
@@ -81,32 +127,33 @@ async function authenticated(
   const grant = await decide(context, placement, id);
   if (!placement.credentialed) {
     await context.ledger.record(useEvent(placement, id, grant.rule, {}));
-    return head;
+    return { head, version: '' };
   }
   const abort = new AbortController();
   const gone = (): void => abort.abort();
-  socket.once('close', gone);
+  stream.once('close', gone);
   const lease = await lend(context, placement, grant, id, abort.signal);
+  const { version } = lease;
   try {
     if (abort.signal.aborted) throw new SidecarError('request-malformed', { detail: 'the downstream went away' });
     const authenticated = await handling.authenticate(head, lease.credentials, {
       origin,
-      version: lease.version,
+      version,
       now: context.now(),
       ...body,
     });
-    return withoutFraming(authenticated.head);
+    return { head: withoutFraming(authenticated.head), version };
   } catch (thrown) {
     const error = asSidecarError(thrown, 'credential-unfit');
     await recordRefusal(context, refusalEvent(placement, id, error, 'error', grant.rule));
     throw error;
   } finally {
     lease.release();
-    socket.off('close', gone);
+    stream.off('close', gone);
   }
 }
 
-interface UpgradeEnd extends ExchangeEnd {
+export interface UpgradeEnd extends ExchangeEnd {
   readonly status: number;
   readonly error?: SidecarError;
 }
@@ -156,16 +203,17 @@ function join(
   proxy: ProxyServer,
   placement: Placement,
   head: RequestHead,
-  { message, socket, rest, id }: UpgradeRequest,
+  { message, socket, rest, id, connection }: UpgradeRequest & { readonly connection: Socket },
 ): Promise<UpgradeEnd> {
   const { binding, origin } = placement;
   const upgrade = new Upgrade(socket as Socket, id);
   if (socket.destroyed) {
+    connection.destroy();
     return Promise.reject(new SidecarError('request-malformed', { detail: 'the downstream went away' }));
   }
   return new Promise((resolve) => {
     let request: ClientRequest | undefined;
-    const answerMs = (binding.connectSeconds + binding.headersSeconds) * 1000;
+    const answerMs = binding.headersSeconds * 1000;
     const unanswered = setTimeout(() => {
       upgrade.fail(new SidecarError('upstream-timeout'));
       request?.destroy();
@@ -191,16 +239,17 @@ function join(
     });
     socket.once('close', () => {
       clearTimeout(unanswered);
-      if (joined === undefined) request?.destroy();
-      else leave(joined, binding.idleSeconds);
+      if (joined === undefined) {
+        request?.destroy();
+        connection.destroy();
+      } else leave(joined, binding.idleSeconds);
       resolve(upgrade.end);
     });
-    const options = { toProxy: true, prependPath: false, secure: true, connectTimeout: binding.connectSeconds * 1000 };
     proxy.ws(
       upgradeRequest(message, head, origin),
       socket,
       rest,
-      { ...options, ...upgradeTarget(origin, binding.tls) },
+      { toProxy: true, prependPath: false, target: targetOf(origin), agent: agentWith(connection) },
       (thrown: Error) => upgrade.fail(upstreamError(thrown)),
     );
   });
@@ -234,21 +283,20 @@ function upgradeRequest(message: IncomingMessage, head: RequestHead, origin: Ori
   } as unknown as IncomingMessage;
 }
 
-/** http-proxy-3 takes certificates from the target and the name to verify from `ssl`. */
-function upgradeTarget(origin: Origin, { ca, certificate, key, servername }: UpstreamTls) {
-  const pem = {
-    ...(ca === undefined ? {} : { ca }),
-    ...(certificate === undefined ? {} : { cert: certificate }),
-    ...(key === undefined ? {} : { key }),
-  };
-  return {
-    target: { protocol: `${origin.scheme}:`, host: origin.host, hostname: origin.host, port: origin.port, ...pem },
-    ssl: servername === undefined ? {} : { servername },
-  };
+/** The scheme is that of the bytes: TLS, where there is any, is done already. */
+function targetOf({ host, port }: Origin) {
+  return { protocol: 'http:', host, hostname: host, port };
+}
+
+/** An agent of node's client that has this one connection. */
+function agentWith(connection: Socket): Agent {
+  // What node's client asks of its agent, and nothing else.
+  const agent = { addRequest: (request: ClientRequest) => request.onSocket(connection) };
+  return agent as unknown as Agent;
 }
 
 /** Header object for node's client: one key per field, repeated fields as lists. */
-function upgradeHeaders(head: RequestHead, origin: Origin): Record<string, string | string[]> {
+export function upgradeHeaders(head: RequestHead, origin: Origin): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
   for (let at = 0; at < head.headers.length; at += 2) {
     const name = head.headers[at]!.toLowerCase();
