@@ -37,6 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   upstream: ['error'],
   relay: ['error', 'young-generation', 'policy', 'credential', 'admission', 'connector', 'telemetry', 'upstream'],
   stream: ['error', 'young-generation', 'policy', 'credential', 'admission', 'connector', 'upstream', 'telemetry'],
+  egress: ['error', 'policy', 'admission', 'connector', 'upstream', 'stream', 'http'],
   sidecar: [
     'error',
     'schema',
@@ -52,6 +53,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'upstream',
     'stream',
     'relay',
+    'egress',
     'certificate',
   ],
   cli: [
@@ -158,6 +160,7 @@ test('the core switches on the kind of a connector, never on its name', () => {
     ...sources('src/http'),
     ...sources('src/stream'),
     ...sources('src/relay'),
+    ...sources('src/egress'),
     ...sources('src/sidecar'),
   ]) {
     const text = readFileSync(join(root, file), 'utf8');
@@ -181,6 +184,13 @@ const MAY_EXPOSE = [
   'src/providers/rds-iam/token.ts',
   'src/credential/version.ts',
   'src/sidecar/opening.ts',
+  // Egress: tokens become digests, the password of the proxy on the way becomes a field.
+  'src/egress/callers.ts',
+  'src/sidecar/egress.ts',
+  'src/sidecar/way-out.ts',
+  'src/upstream/proxy-connect.ts',
+  // `run --only`: what a rule hands over as a value becomes a variable.
+  'src/cli/run/value-text.ts',
   // AWS: a key is derived, and two parts of it travel as text.
   'connectors/aws/signing-credentials.ts',
   // The Postgres login: a password becomes a message, a hash or keys; PEM goes to TLS.

@@ -35,10 +35,10 @@ describe('the proxy', () => {
     expect(upstream.requests[0]!.headers['x-api-key']).toBeUndefined();
   });
 
-  test('answers CONNECT with 405, and a request without a URL with 400 that says what to do', async () => {
+  test('answers CONNECT to what nothing matches with 403, and a request without a URL with 400 that says what to do', async () => {
     const { port } = await startForward(['^http://api\\.example\\.com/']);
     const connect = await ask(port, 'CONNECT api.example.com:443 HTTP/1.1\nHost: api.example.com:443');
-    expect([connect.status, problemOf(connect.text).code]).toEqual([405, 'connect-refused']);
+    expect([connect.status, problemOf(connect.text).code]).toEqual([403, 'no-service']);
     const origin = await ask(port, 'GET /');
     expect([origin.status, problemOf(origin.text).code]).toEqual([400, 'absolute-form-required']);
   });

@@ -33,6 +33,8 @@ export interface Use {
   /** Where it leads beyond the upstream; of a signature, what it is for: a host key, a namespace. */
   readonly destination?: string;
   readonly forwarded?: true;
+  /** Where the credential itself is handed over. */
+  readonly delivery?: 'value';
 }
 
 /** What the ledger tells of facts, beside the request line of HTTP. */

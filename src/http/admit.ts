@@ -5,11 +5,11 @@ import { formatOrigin } from '../connector/origin.ts';
 import type { Lease } from '../credential/lease.ts';
 import { asSidecarError, type ErrorCode, type SidecarError } from '../error.ts';
 import type { DecisionEvent, ExchangeEndedEvent } from '../ledger/event.ts';
-import type { AccessRequest, Facts, Grant } from '../policy/request.ts';
+import { NO_SERVICE, type AccessRequest, type Facts, type Grant, type Principal } from '../policy/request.ts';
 import type { HttpBinding, HttpContext, HttpRoutes } from './binding.ts';
 import { endToEndRequest } from './hop-by-hop.ts';
 import { canonicalPath } from './path.ts';
-import { begin, find, isBelowPath, type Placement } from './place.ts';
+import { begin, find, identified, isBelowPath, type Placement } from './place.ts';
 
 export { recordRefusal };
 
@@ -30,15 +30,18 @@ export async function placeOnRecord(
   seeker: Seeker,
 ): Promise<Placement> {
   let binding: HttpBinding | undefined;
+  let asker = routes.principal;
   try {
-    const found = find(routes, head);
-    ({ binding } = found);
+    const known = identified(routes, head);
+    asker = known.principal;
+    const found = find(known, head);
+    ({ binding, asker } = found);
     seeker.located(binding);
     const placed = 'arrival' in found ? begin(found, context.now()) : found;
     return { ...placed, head: { ...placed.head, headers: endToEndRequest(placed.head.headers) } };
   } catch (thrown) {
     const error = asSidecarError(thrown, binding === undefined ? 'request-malformed' : 'internal');
-    if (isRecorded(error)) await recordRefusal(context, unplacedEvent(id, head, error, binding));
+    if (isRecorded(error)) await recordRefusal(context, unplacedEvent(id, head, error, asker, binding));
     throw error;
   }
 }
@@ -50,7 +53,7 @@ export async function prove(context: HttpContext, placement: Placement, id: stri
   } catch (thrown) {
     const error = asSidecarError(thrown);
     // The agent that was claimed is not the one who asks.
-    const unproven = { ...placement, principal: placement.binding.principal };
+    const unproven = { ...placement, principal: placement.asker };
     if (isRecorded(error)) await recordRefusal(context, refusalEvent(unproven, id, error, 'deny'));
     throw error;
   }
@@ -142,10 +145,11 @@ function unplacedEvent(
   id: string,
   head: RequestHead,
   error: SidecarError,
-  binding: HttpBinding | undefined,
+  principal: Principal = { agent: '-', attested: 'listener' },
+  binding?: HttpBinding,
 ): DecisionEvent {
   if (binding !== undefined) {
-    const { service, connector, principal } = binding;
+    const { service, connector } = binding;
     return admission.refusalEvent(
       { id, service, connector, principal, method: head.method, path: pathOf(head) },
       error,
@@ -155,9 +159,9 @@ function unplacedEvent(
   return {
     type: 'decision',
     id,
-    service: '-',
-    connector: '-',
-    principal: { agent: '-', attested: 'listener' },
+    service: NO_SERVICE,
+    connector: NO_SERVICE,
+    principal,
     method: head.method,
     result: 'deny',
     reason: reasonOf(error),

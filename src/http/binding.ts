@@ -6,6 +6,7 @@ import type { Principal } from '../policy/request.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { ServiceMetrics } from '../telemetry/metrics.ts';
 import type { Exposure } from './browser.ts';
+import type { Dialer } from './dialer.ts';
 import type { UpstreamPool } from './engine.ts';
 import type { UrlPattern } from './match.ts';
 import type { UpstreamTls } from './undici-upstream.ts';
@@ -28,6 +29,8 @@ export interface HttpBinding {
   readonly connectSeconds: number;
   readonly bodyBytes: number | undefined;
   readonly tls: UpstreamTls;
+  /** Opens the connections to the upstream; absent: they are opened without further ado. */
+  readonly dialer?: Dialer;
   readonly metrics: ServiceMetrics;
 }
 
@@ -51,6 +54,29 @@ export interface HttpRoutes {
   /** Where absolute-form requests go that nothing matches; undefined: refused. */
   readonly unmatched: HttpBinding | undefined;
   readonly exposure: Exposure;
+  /** Services that are reached by their own origin, as `formatOrigin` writes it; of one origin the longest base path first. */
+  readonly targets?: ReadonlyMap<string, readonly HttpBinding[]>;
+  /**
+   * What the connection was opened for (CONNECT, SOCKS, SNI): every request on it is for exactly this origin. Absent:
+   * each request names its own.
+   */
+  readonly authority?: Origin;
+  /** True where the TLS handshake of the connection named another host than `authority`: every request is refused. */
+  readonly misdirected?: boolean;
+  /** Whether an origin may pass through `unmatched`; absent: every one may. */
+  readonly passes?: (origin: Origin) => boolean;
+  /** True where requests in origin form go to whatever `Host` names, on port 80: connections that were redirected here. */
+  readonly byHost?: boolean;
+  /** Who is asking, where the connection proved it, or `callers` is not asked; absent: the service's own principal. */
+  readonly principal?: Principal;
+  /** Asked for each request that names its own origin, where `principal` is absent. */
+  readonly callers?: Callers;
+}
+
+/** Finds out which agent uses a proxy. */
+export interface Callers {
+  /** `headers`: flat list with `Proxy-Authorization`, or without. Errors: `proxy-auth-required`. */
+  identify(headers: readonly string[]): Principal;
 }
 
 /** The parts every exchange uses. */

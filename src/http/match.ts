@@ -15,6 +15,8 @@ export interface UrlPattern {
   readonly origins?: readonly string[];
   /** `origin` and `target` as `parseRequestTarget` returns them. */
   matches(origin: Origin, target: string): boolean;
+  /** False where no URL of the origin matches; a wide pattern may match any. */
+  mayMatch(origin: Origin): boolean;
 }
 
 /**
@@ -57,22 +59,27 @@ export function compileUrlPattern(source: string): UrlPattern {
   );
   const matches = (origin: Origin, target: string): boolean =>
     target.length <= URL_CHARACTERS_MAX && readings.some((reading) => readingMatches(reading, origin, target));
+  const mayMatch = (origin: Origin): boolean => readings.some((reading) => isOf(reading, origin));
   const origins = new Set<string>();
   for (const reading of readings) {
-    if (reading.kind === 'wide') return { source, wide: true, matches };
+    if (reading.kind === 'wide') return { source, wide: true, matches, mayMatch };
     for (const one of reading.origins) origins.add(one);
   }
-  return { source, wide: false, origins: [...origins], matches };
+  return { source, wide: false, origins: [...origins], matches, mayMatch };
 }
 
 type CompiledReading = HostReading & { readonly program: RegexProgram };
 
+/** Whether a reading speaks of the origin, as far as that can be said before a path is known. */
+function isOf(reading: HostReading, { scheme, host, port }: Origin): boolean {
+  if (reading.kind === 'wide') return true;
+  if (!reading.hosts.has(host) || !reading.schemes.includes(scheme)) return false;
+  return port === defaultPort(scheme) || reading.portWritten;
+}
+
 function readingMatches(reading: CompiledReading, origin: Origin, target: string): boolean {
+  if (!isOf(reading, origin)) return false;
   const usualPort = origin.port === defaultPort(origin.scheme);
-  if (reading.kind === 'bound') {
-    if (!reading.hosts.has(origin.host) || !reading.schemes.includes(origin.scheme)) return false;
-    if (!usualPort && !reading.portWritten) return false;
-  }
   const bare = origin.host.includes(':') ? `[${origin.host}]` : origin.host;
   const written = `${bare}:${origin.port}`;
   // A default port and a lone slash are there or not in the same URL (RFC 9110 section 4.2.3).

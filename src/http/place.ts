@@ -1,13 +1,14 @@
 import type { Arrival, HttpHandling, HttpService } from '../connector/connector.ts';
-import { headerValues, type RequestHead } from '../connector/head.ts';
+import { foldName, headerValues, type RequestHead } from '../connector/head.ts';
 import { defaultPort, formatOrigin, sameOrigin, type Origin } from '../connector/origin.ts';
 import { SidecarError } from '../error.ts';
 import type { Principal } from '../policy/request.ts';
-import { hostAgrees, isLoopback } from './authority.ts';
+import { hostAgrees, isLoopback, parseAuthority } from './authority.ts';
 import type { HttpBinding, HttpRoutes } from './binding.ts';
 import { refuseBrowsers } from './browser.ts';
 import type { UrlPattern } from './match.ts';
 import { withoutNamed } from './hop-by-hop.ts';
+import { canonicalPath } from './path.ts';
 import { parseRequestTarget } from './target.ts';
 
 /** Where one request goes and on whose account. `head.target` is what the upstream will see. */
@@ -16,6 +17,8 @@ export interface Placement {
   /** Who answers for the exchange: the service, or what its `begin` made of the request. */
   readonly handling: HttpHandling & { prove?(sha256: string): void };
   readonly principal: Principal;
+  /** Who is known to ask, whatever the request itself claims. */
+  readonly asker: Principal;
   readonly origin: Origin;
   readonly head: RequestHead;
   /** False for a request that passes without a credential (`unmatched: pass`, or the connector says so). */
@@ -25,8 +28,11 @@ export interface Placement {
 /** A request whose connector wants to read it before anything is decided. */
 export interface Arrived {
   readonly binding: HttpBinding;
+  readonly asker: Principal;
   readonly arrival: Omit<Arrival, 'now'>;
 }
+
+const PROXY_CREDENTIAL = 'proxy-authorization';
 
 /** What clients of CyberArk's broker write for an endpoint that the connector is to find. */
 const NOWHERE = 'secretless.empty';
@@ -41,22 +47,39 @@ export function place(routes: HttpRoutes, head: RequestHead, now = new Date()): 
 }
 
 /**
+ * The routes with who is asking, where each request has to say so itself. Before anything else: whoever may not ask
+ * learns nothing of what is there. Errors: `proxy-auth-required`.
+ */
+export function identified(routes: HttpRoutes, head: RequestHead): HttpRoutes {
+  const { callers, principal } = routes;
+  if (callers === undefined || principal !== undefined) return routes;
+  return { ...routes, principal: callers.identify(head.headers) };
+}
+
+/**
  * Finds the one authority of a request and the service bound to it. Everything that names a host must agree with it.
  * What comes back is placed already, unless the service's connector has a `begin`.
  * Errors: `method-refused`, `connect-refused`, `request-malformed`, `host-mismatch`, `absolute-form-required`,
- * `no-service`, `plaintext-refused`, `origin-refused`.
+ * `no-service`, `path-ambiguous`, `plaintext-refused`, `origin-refused`, `proxy-auth-required`.
  */
-export function find(routes: HttpRoutes, head: RequestHead): Placement | Arrived {
-  if (head.method === 'CONNECT') throw new SidecarError('connect-refused');
-  if (REFUSED_METHODS.has(head.method.toUpperCase())) throw new SidecarError('method-refused');
+export function find(given: HttpRoutes, received: RequestHead): Placement | Arrived {
+  if (received.method === 'CONNECT') throw new SidecarError('connect-refused');
+  if (REFUSED_METHODS.has(received.method.toUpperCase())) throw new SidecarError('method-refused');
+  const routes = identified(given, received);
+  const head = withoutProxyCredential(received);
   const hosts = headerValues(head.headers, 'host');
   if (hosts.length > 1) throw new SidecarError('request-malformed', { detail: 'more than one Host field' });
   const target = parseRequestTarget(head.target);
   switch (target.form) {
-    case 'origin':
-      return reverse(routes, head);
-    case 'absolute':
+    case 'origin': {
+      const named = routes.authority ?? (routes.byHost === true ? byHost(hosts[0]) : undefined);
+      return named === undefined ? reverse(routes, head) : forward(routes, head, named, hosts[0]);
+    }
+    case 'absolute': {
+      const only = routes.authority ?? (routes.byHost === true ? byHost(hosts[0]) : target.origin);
+      if (!sameOrigin(only, target.origin)) throw new SidecarError('host-mismatch');
       return forward(routes, { ...head, target: target.target }, target.origin, hosts[0]);
+    }
     case 'authority':
     case 'asterisk':
       throw new SidecarError('request-malformed', { detail: `${target.form}-form target` });
@@ -65,11 +88,33 @@ export function find(routes: HttpRoutes, head: RequestHead): Placement | Arrived
   }
 }
 
+/** Where a request goes that was redirected from port 80: only its Host says. */
+function byHost(host: string | undefined): Origin {
+  if (host === undefined) throw new SidecarError('request-malformed', { detail: 'no Host field' });
+  const named: Origin = { scheme: 'http', ...parseAuthority(host, 'http') };
+  if (named.port !== defaultPort('http')) throw new SidecarError('host-mismatch');
+  return named;
+}
+
+/** It is for us, in every spelling, and no connector's business. */
+function withoutProxyCredential(head: RequestHead): RequestHead {
+  const { headers } = head;
+  for (let at = 0; at < headers.length; at += 2) {
+    if (!isProxyCredential(headers[at]!)) continue;
+    return { ...head, headers: headers.filter((_, each) => !isProxyCredential(headers[each - (each % 2)]!)) };
+  }
+  return head;
+}
+
+function isProxyCredential(name: string): boolean {
+  return name.length === PROXY_CREDENTIAL.length && foldName(name) === PROXY_CREDENTIAL;
+}
+
 /**
  * Asks the connector what a request is and where it goes. Errors: whatever the connector refuses, `internal` where it
- * leads elsewhere than the request, `plaintext-refused`.
+ * leads elsewhere than the request, `plaintext-refused`, `caller-unproven`.
  */
-export function begin({ binding, arrival }: Arrived, now: Date): Placement {
+export function begin({ binding, asker, arrival }: Arrived, now: Date): Placement {
   const given = { ...arrival.head, headers: withoutNamed(arrival.head.headers) };
   const begun = (binding.instance as BeginningService).begin({ ...arrival, head: given, now });
   const { origin, head, agent, credentialed } = begun;
@@ -80,8 +125,11 @@ export function begin({ binding, arrival }: Arrived, now: Date): Placement {
   if (origin.scheme === 'http' && (binding.forceSSL === true || !mayBePlain(binding, origin))) {
     throw new SidecarError('plaintext-refused', { detail: formatOrigin(origin) });
   }
-  const principal: Principal = agent === undefined ? binding.principal : { agent, attested: 'key' };
-  return { binding, handling: begun, principal, origin, head, credentialed };
+  const principal: Principal = agent === undefined ? asker : { agent, attested: 'key' };
+  if (asker.attested === 'token' && asker.agent !== principal.agent) {
+    throw new SidecarError('caller-unproven', { detail: `token of ${asker.agent}, key of ${principal.agent}` });
+  }
+  return { binding, handling: begun, principal, asker, origin, head, credentialed };
 }
 
 type BeginningService = HttpService & Required<Pick<HttpService, 'begin'>>;
@@ -106,51 +154,109 @@ function reverse(routes: HttpRoutes, head: RequestHead): Placement | Arrived {
   if (binding === undefined) throw new SidecarError('absolute-form-required');
   const { target } = binding;
   refuseBrowsers(routes.exposure, head, target?.origin);
-  if (target === undefined) return { binding, arrival: { head, bound: false, basePath: '' } };
+  const asker = askerOf(routes, binding);
+  if (target === undefined) return { binding, asker, arrival: { head, bound: false, basePath: '' } };
   const { origin, basePath } = target;
-  if (binding.instance.begin !== undefined) return { binding, arrival: { head, origin, bound: true, basePath } };
-  return placed(binding, origin, { ...head, target: basePath + head.target });
+  if (binding.instance.begin !== undefined) return { binding, asker, arrival: { head, origin, bound: true, basePath } };
+  return placed(routes, binding, origin, { ...head, target: basePath + head.target });
 }
 
 function forward(routes: HttpRoutes, head: RequestHead, named: Origin, host: string | undefined): Placement | Arrived {
   // RFC 9112 section 3.2.2 lets a proxy ignore Host here; one that disagrees is an attempt to be read twice.
   if (host !== undefined && !hostAgrees(host, named)) throw new SidecarError('host-mismatch');
+  if (routes.misdirected === true) throw new SidecarError('host-mismatch', { detail: 'SNI names another host' });
+  const targets = routes.targets?.get(formatOrigin(named));
+  if (targets !== undefined) return toTarget(routes, targets, named, head);
   const byTarget = routes.reverse?.target;
   if (routes.reverse !== undefined && byTarget !== undefined && sameOrigin(byTarget.origin, named)) {
     const { basePath } = byTarget;
     if (!head.target.startsWith(`${basePath}/`)) throw new SidecarError('no-service');
-    if (routes.reverse.instance.begin === undefined) return placed(routes.reverse, named, head);
-    const own = { ...head, target: head.target.slice(basePath.length) };
-    return { binding: routes.reverse, arrival: { head: own, origin: named, bound: true, basePath } };
+    return below(routes, routes.reverse, named, head, basePath);
   }
   for (const binding of routes.forward) {
     const pattern = binding.patterns.find((candidate) => candidate.matches(named, head.target));
-    if (pattern !== undefined) return matched(binding, pattern, named, head);
+    if (pattern !== undefined) return matched(routes, binding, pattern, named, head);
   }
   const { routing, unmatched } = routes;
-  if (routing !== undefined) return arrived(routing, named, head, false);
-  if (unmatched === undefined) {
-    if (routes.forward.length === 0) throw new SidecarError('request-malformed', { detail: 'absolute-form target' });
-    throw new SidecarError('no-service', { detail: formatOrigin(named) });
+  if (routing !== undefined) return arrived(routes, routing, named, head, false);
+  if (unmatched === undefined || routes.passes?.(named) === false) {
+    if (routes.forward.length > 0 || routes.targets !== undefined) {
+      throw new SidecarError('no-service', { detail: formatOrigin(named) });
+    }
+    throw new SidecarError('request-malformed', { detail: 'absolute-form target' });
   }
-  return { ...placed(unmatched, named, head), credentialed: false };
+  return { ...placed(routes, unmatched, named, head), credentialed: false };
+}
+
+/** A request for the origin of one or several services, of which the path tells which. */
+function toTarget(
+  routes: HttpRoutes,
+  bindings: readonly HttpBinding[],
+  named: Origin,
+  head: RequestHead,
+): Placement | Arrived {
+  // Whatever the listener: a browser behind a proxy shows pages of foreign origins.
+  refuseBrowsers('loopback', head, named);
+  const binding = ofPath(bindings, head.target);
+  if (binding === undefined) throw new SidecarError('no-service', { detail: formatOrigin(named) });
+  return below(routes, binding, named, head, binding.target!.basePath);
+}
+
+/** The longest base path comes first. Errors: `path-ambiguous`, where the path decides and may be read otherwise. */
+function ofPath(bindings: readonly HttpBinding[], target: string): HttpBinding | undefined {
+  const [first] = bindings;
+  if (bindings.length === 1 && first!.target!.basePath === '') return first;
+  const { path, ambiguity } = canonicalPath(target);
+  if (ambiguity !== undefined) throw new SidecarError('path-ambiguous', { detail: ambiguity });
+  return bindings.find(({ target: held }) => path.startsWith(`${held!.basePath}/`));
+}
+
+/** A request whose path is the upstream's own, `basePath` included. */
+function below(
+  routes: HttpRoutes,
+  binding: HttpBinding,
+  origin: Origin,
+  head: RequestHead,
+  basePath: string,
+): Placement | Arrived {
+  if (binding.instance.begin === undefined) return placed(routes, binding, origin, head);
+  const own = { ...head, target: head.target.slice(basePath.length) };
+  return { binding, asker: askerOf(routes, binding), arrival: { head: own, origin, bound: true, basePath } };
 }
 
 /** A request that a pattern of the service takes. One that leaves the host open binds it to none. */
-function matched(binding: HttpBinding, { wide }: UrlPattern, named: Origin, head: RequestHead): Placement | Arrived {
-  if (binding.instance.begin === undefined) return placed(binding, upstreamOrigin(binding, named), head);
-  if (named.host === NOWHERE) return { binding, arrival: { head, bound: false, basePath: '' } };
-  return arrived(binding, named, head, !wide);
+function matched(
+  routes: HttpRoutes,
+  binding: HttpBinding,
+  { wide }: UrlPattern,
+  named: Origin,
+  head: RequestHead,
+): Placement | Arrived {
+  if (binding.instance.begin === undefined) return placed(routes, binding, upstreamOrigin(binding, named), head);
+  if (named.host !== NOWHERE) return arrived(routes, binding, named, head, !wide);
+  return { binding, asker: askerOf(routes, binding), arrival: { head, bound: false, basePath: '' } };
 }
 
-function arrived(binding: HttpBinding, named: Origin, head: RequestHead, bound: boolean): Placement | Arrived {
+function arrived(
+  routes: HttpRoutes,
+  binding: HttpBinding,
+  named: Origin,
+  head: RequestHead,
+  bound: boolean,
+): Placement | Arrived {
   const origin = binding.forceSSL === true ? secured(named) : named;
-  if (binding.instance.begin === undefined) return placed(binding, origin, head);
-  return { binding, arrival: { head, origin, bound, basePath: '' } };
+  if (binding.instance.begin === undefined) return placed(routes, binding, origin, head);
+  return { binding, asker: askerOf(routes, binding), arrival: { head, origin, bound, basePath: '' } };
 }
 
-function placed(binding: HttpBinding, origin: Origin, head: RequestHead): Placement {
-  return { binding, handling: binding.instance, principal: binding.principal, origin, head, credentialed: true };
+function placed(routes: HttpRoutes, binding: HttpBinding, origin: Origin, head: RequestHead): Placement {
+  const asker = askerOf(routes, binding);
+  return { binding, handling: binding.instance, principal: asker, asker, origin, head, credentialed: true };
+}
+
+/** Whoever the connection, or the request itself, proved to come from; else whoever may use the listener. */
+function askerOf({ principal }: HttpRoutes, binding: HttpBinding): Principal {
+  return principal ?? binding.principal;
 }
 
 /** The client of a forward proxy writes `http://`; `forceSSL` says whether the credential may travel like that. */

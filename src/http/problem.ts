@@ -29,6 +29,8 @@ export function problemResponse(error: SidecarError, id: string): ResponseHead &
   ];
   // RFC 9110 section 15.5.6: a 405 names what is allowed.
   if (error.status === 405) headers.push('Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS');
+  // RFC 9110 section 15.5.8: a 407 names the way to log in.
+  if (error.status === 407) headers.push('Proxy-Authenticate', 'Basic realm="secretless"');
   if (error.retryAfterSeconds !== undefined) headers.push('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
   return { status: error.status, reason: '', headers, body };
 }

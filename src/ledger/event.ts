@@ -21,6 +21,7 @@
  * | `command` | uses | that runs there, or the name of a subsystem, as printable text; see below |
  * | `destination` | uses | where a forward, listen or jump leads; of a signature what it is for: the fingerprint of a host key, a namespace |
  * | `forwarded` | uses | true where a host on the way asked for a signature |
+ * | `delivery` | uses | `value`: the credential itself was handed over; absent: it never left the sidecar but towards the upstream |
  * | `status` | `exchange.ended` | HTTP status sent downstream, or exit status of a command |
  * | `exchanges` | `connection.closed` | exchanges on this connection, or things allowed on a relay |
  * | `bytesUp`, `bytesDown` | ends | body or stream bytes towards the upstream and back |
@@ -67,6 +68,7 @@ interface Use {
   readonly command?: string | undefined;
   readonly destination?: string | undefined;
   readonly forwarded?: true | undefined;
+  readonly delivery?: 'value' | undefined;
 }
 
 /** In the ledger before the credential leaves. */

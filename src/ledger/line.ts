@@ -53,6 +53,7 @@ export function formatLine(event: RecordedEvent, atMs: number, seq: number, prev
     text('command', shown(any.command), LONG) +
     text('destination', shown(any.destination)) +
     (any.forwarded === true ? ',"forwarded":true' : '') +
+    text('delivery', any.delivery) +
     number('status', any.status) +
     number('exchanges', any.exchanges) +
     number('bytesUp', any.bytesUp) +

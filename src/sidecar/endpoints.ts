@@ -1,17 +1,19 @@
 import { formatListenAddress, type ListenAddress, type ServiceConfig } from '../config/config.ts';
+import type { EgressHandler, TunnelHandler, Tunnelling } from '../egress/binding.ts';
 import { isLoopback } from '../http/authority.ts';
 import type { HttpContext, HttpRoutes } from '../http/binding.ts';
 import type { HttpHandler } from '../http/front.ts';
 import { isRouting } from '../http/place.ts';
 import type { RelayBinding, RelayHandler, RelayParts } from '../relay/binding.ts';
 import type { StreamHandler, StreamParts } from '../stream/binding.ts';
+import { targetsOf, type OpenedEgress } from './egress.ts';
 import type { OpenedHttpService, OpenedService } from './opening.ts';
 
 /** What connections of every kind use. */
 export type ConnectionParts = HttpContext & StreamParts & RelayParts;
 
 /** What one listener address needs to know of a configuration. */
-export type Endpoint = HttpEndpoint | StreamEndpoint | RelayEndpoint;
+export type Endpoint = HttpEndpoint | TunnelEndpoint | EgressEndpoint | StreamEndpoint | RelayEndpoint;
 
 interface EndpointBase {
   readonly address: ListenAddress;
@@ -23,6 +25,19 @@ export interface HttpEndpoint extends EndpointBase {
   readonly kind: 'http';
   readonly idleSeconds: number;
   readonly handler: HttpHandler;
+}
+
+/** Of services that are proxies, so that their clients may ask for tunnels. */
+export interface TunnelEndpoint extends EndpointBase {
+  readonly kind: 'tunnel';
+  readonly idleSeconds: number;
+  readonly handler: TunnelHandler;
+}
+
+export interface EgressEndpoint extends EndpointBase {
+  readonly kind: 'egress';
+  readonly idleSeconds: number;
+  readonly handler: EgressHandler;
 }
 
 export interface StreamEndpoint extends EndpointBase {
@@ -41,8 +56,8 @@ export type Counting = Pick<HttpHandler, 'enter' | 'leave'>;
 /** What each listener address of a configuration serves, by the address as written. */
 export function endpointsOf(
   opened: readonly OpenedService[],
-  context: ConnectionParts,
-  counting: Counting,
+  egress: OpenedEgress | undefined,
+  serving: Omit<Serving, 'relays'>,
 ): ReadonlyMap<string, Endpoint> {
   const addresses = new Map<string, { address: ListenAddress; services: OpenedService[] }>();
   for (const service of opened) {
@@ -54,13 +69,22 @@ export function endpointsOf(
     }
   }
   const relays = new Map(opened.flatMap((each) => (each.kind === 'relay' ? [[each.config.name, each.binding]] : [])));
-  const serving = { context, counting, relays };
-  return new Map([...addresses].map(([key, { address, services }]) => [key, endpointOf(address, services, serving)]));
+  const all = { ...serving, relays };
+  const endpoints = new Map<string, Endpoint>();
+  for (const [key, { address, services }] of addresses) endpoints.set(key, endpointOf(address, services, all));
+  for (const address of egress?.config.listenOn ?? []) {
+    const key = formatListenAddress(address);
+    // Two that ask for any free port get one each.
+    endpoints.set(endpoints.has(key) ? `egress ${key}` : key, egressEndpoint(address, opened, egress!, serving));
+  }
+  return endpoints;
 }
 
 interface Serving {
   readonly context: ConnectionParts;
   readonly counting: Counting;
+  /** For listeners of services that are proxies. */
+  readonly tunnelling: Tunnelling;
   /** All of the configuration. */
   readonly relays: ReadonlyMap<string, RelayBinding>;
 }
@@ -82,7 +106,39 @@ function endpointOf(address: ListenAddress, services: readonly OpenedService[], 
   }
   const http = services.filter((service) => service.kind === 'http');
   const idleSeconds = Math.max(...http.map(({ config }) => longestSilence(config)));
-  return { kind: 'http', ...base, idleSeconds, handler: { context, routes: routesOf(address, http), ...counting } };
+  const handler = { context, routes: routesOf(address, http), ...counting };
+  if (handler.routes.forward.length === 0) return { kind: 'http', ...base, idleSeconds, handler };
+  return { kind: 'tunnel', ...base, idleSeconds, handler: { ...handler, tunnelling: serving.tunnelling } };
+}
+
+function egressEndpoint(
+  address: ListenAddress,
+  opened: readonly OpenedService[],
+  { config, callers, tunnelling, passing, passes }: OpenedEgress,
+  { context, counting }: Pick<Serving, 'context' | 'counting'>,
+): EgressEndpoint {
+  const targets = targetsOf(opened);
+  const reached = new Set([...targets.values()].flat().map(({ service }) => service));
+  const services = opened.filter((one) => reached.has(one.config.name)).map((one) => one.config);
+  const routes: HttpRoutes = {
+    reverse: undefined,
+    forward: [],
+    routing: undefined,
+    unmatched: passing,
+    exposure: exposureOf(address),
+    targets,
+    callers,
+    passes,
+    byHost: config.mode === 'transparent',
+  };
+  return {
+    kind: 'egress',
+    address,
+    services: services.map(({ name }) => name),
+    socketMode: config.socketMode,
+    idleSeconds: Math.max(passing.idleSeconds, ...services.map(longestSilence)),
+    handler: { context, routes, tunnelling, callers, mode: config.mode, ...counting },
+  };
 }
 
 function byName<Service extends OpenedService>(services: readonly Service[]): Service[] {
@@ -104,6 +160,11 @@ function routesOf(address: ListenAddress, services: readonly OpenedHttpService[]
     forward: sorted.filter(({ config }) => config.match.length > 0).map(({ binding }) => binding),
     routing: services.find(({ binding }) => isRouting(binding))?.binding,
     unmatched: sorted.find(({ config }) => config.target === undefined && config.unmatched === 'pass')?.binding,
-    exposure: address.kind !== 'tcp' ? 'socket' : isLoopback(address.host) ? 'loopback' : 'network',
+    exposure: exposureOf(address),
   };
+}
+
+function exposureOf(address: ListenAddress): HttpRoutes['exposure'] {
+  if (address.kind !== 'tcp') return 'socket';
+  return isLoopback(address.host) ? 'loopback' : 'network';
 }

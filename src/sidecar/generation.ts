@@ -1,10 +1,16 @@
+import type { Interception } from '../certificate/interception.ts';
 import type { Config } from '../config/config.ts';
+import { openEgress, openTunnelling, type OpenedEgress } from './egress.ts';
+import type { Tunnelling } from '../egress/binding.ts';
 import { endpointsOf, type ConnectionParts, type Counting, type Endpoint } from './endpoints.ts';
 import { openService, type OpenedService, type OpeningParts } from './opening.ts';
+import { openWayOut } from './way-out.ts';
 
 /** The parts that outlive a configuration. */
-export interface GenerationParts extends OpeningParts {
+export interface GenerationParts extends Omit<OpeningParts, 'wayOut'> {
   readonly context: ConnectionParts;
+  /** Absent where nobody will be served. */
+  readonly interception?: () => Promise<Interception>;
 }
 
 /**
@@ -15,7 +21,7 @@ export class Generation {
   readonly config: Config;
   /** By address as written. */
   readonly endpoints: ReadonlyMap<string, Endpoint>;
-  readonly #opened: readonly OpenedService[];
+  readonly #opened: readonly { close(): Promise<void> }[];
   readonly #closeStores: () => Promise<void>;
   #running = 0;
   #retired: (() => void) | undefined;
@@ -23,21 +29,26 @@ export class Generation {
   private constructor(
     config: Config,
     opened: readonly OpenedService[],
-    context: ConnectionParts,
+    egress: OpenedEgress | undefined,
+    parts: { readonly context: ConnectionParts; readonly tunnelling: Tunnelling },
     closeStores: () => Promise<void>,
   ) {
     this.config = config;
-    this.#opened = opened;
+    this.#opened = egress === undefined ? opened : [...opened, egress];
     this.#closeStores = closeStores;
-    this.endpoints = endpointsOf(opened, context, this.#counting());
+    this.endpoints = endpointsOf(opened, egress, { ...parts, counting: this.#counting() });
   }
 
-  /** Opens every service, or none. Errors: those of the providers that hold client keys. */
+  /** Opens every service, or none. Errors: those of the providers that hold client keys and tokens. */
   static async open(config: Config, parts: GenerationParts, closeStores: () => Promise<void>): Promise<Generation> {
     const opened: OpenedService[] = [];
     try {
-      for (const service of config.services) opened.push(await openService(service, config, parts));
-      return new Generation(config, opened, parts.context, closeStores);
+      const wayOut = openWayOut(config.egress, parts.store);
+      const { context } = parts;
+      for (const service of config.services) opened.push(await openService(service, config, { ...parts, wayOut }));
+      const egress = config.egress && (await openEgress(config, config.egress, { ...parts, wayOut }));
+      const tunnelling = egress?.tunnelling ?? openTunnelling({ ...parts, wayOut });
+      return new Generation(config, opened, egress, { context, tunnelling }, closeStores);
     } catch (thrown) {
       await Promise.all(opened.map((service) => service.close()));
       await closeStores();

@@ -1,4 +1,5 @@
 import type { LimitsConfig } from '../config/config.ts';
+import { EgressFront, TunnelFront } from '../egress/front.ts';
 import { HttpFront, type HttpFrontLimits } from '../http/front.ts';
 import type { RelayHandler } from '../relay/binding.ts';
 import { RelayFront } from '../relay/front.ts';
@@ -13,6 +14,8 @@ import type { ListenerStatus } from './state.ts';
 /** What serves an address, one kind of front a kind of connector. */
 type Front =
   | { readonly kind: 'http'; readonly front: HttpFront }
+  | { readonly kind: 'tunnel'; readonly front: TunnelFront }
+  | { readonly kind: 'egress'; readonly front: EgressFront }
   | { readonly kind: 'stream'; readonly front: StreamFront }
   | { readonly kind: 'relay'; readonly front: RelayFront };
 
@@ -107,6 +110,7 @@ export class Listeners {
       address: listener.address,
       services: endpoint.services,
       connections: listener.connections,
+      ...(endpoint.kind === 'egress' ? { egress: endpoint.handler.mode } : {}),
     }));
   }
 
@@ -132,6 +136,12 @@ export class Listeners {
     const { serving, endpoint } = slot;
     if (serving.kind === 'http' && endpoint.kind === 'http') {
       serving.front.limit(httpLimits(endpoint, limits));
+    } else if (serving.kind === 'tunnel' && endpoint.kind === 'tunnel') {
+      serving.front.limit(httpLimits(endpoint, limits));
+      serving.front.recheck();
+    } else if (serving.kind === 'egress' && endpoint.kind === 'egress') {
+      serving.front.limit(httpLimits(endpoint, limits));
+      serving.front.recheck();
     } else if (serving.kind === 'stream' && endpoint.kind === 'stream') {
       serving.front.limit(limits);
       serving.front.recheck();
@@ -184,6 +194,14 @@ function openFront(key: string, endpoint: Endpoint, limits: LimitsConfig, curren
       const handler = lastOf(endpoint, current, (next) => (next.kind === 'http' ? next : undefined));
       return { kind: 'http', front: new HttpFront(key, httpLimits(endpoint, limits), () => handler().handler) };
     }
+    case 'tunnel': {
+      const handler = lastOf(endpoint, current, (next) => (next.kind === 'tunnel' ? next : undefined));
+      return { kind: 'tunnel', front: new TunnelFront(key, httpLimits(endpoint, limits), () => handler().handler) };
+    }
+    case 'egress': {
+      const handler = lastOf(endpoint, current, (next) => (next.kind === 'egress' ? next : undefined));
+      return { kind: 'egress', front: new EgressFront(key, httpLimits(endpoint, limits), () => handler().handler) };
+    }
     case 'stream': {
       const handler = lastOf(endpoint, current, (next) => (next.kind === 'stream' ? next : undefined));
       return { kind: 'stream', front: new StreamFront(key, limits, () => handler().handler) };
@@ -214,7 +232,7 @@ function lastOf<Kind extends Endpoint>(
   };
 }
 
-function httpLimits({ idleSeconds }: HttpEndpoint, limits: LimitsConfig): HttpFrontLimits {
+function httpLimits({ idleSeconds }: Pick<HttpEndpoint, 'idleSeconds'>, limits: LimitsConfig): HttpFrontLimits {
   const { headerBytes, headerSeconds, keepAliveSeconds, requestSeconds } = limits;
   return { headerBytes, headerSeconds, keepAliveSeconds, requestSeconds, idleSeconds };
 }

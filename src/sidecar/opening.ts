@@ -3,13 +3,18 @@ import type { Connector, HttpConnector, RelayConnector, StreamConnector } from '
 import type { CredentialSource } from '../credential/lease.ts';
 import { openSource } from '../credential/source.ts';
 import type { SecretStore } from '../credential/store.ts';
+import { SidecarError } from '../error.ts';
 import type { HttpBinding } from '../http/binding.ts';
+import type { Dialer } from '../http/dialer.ts';
 import { compileUrlPattern } from '../http/match.ts';
 import { PoolSet } from '../http/pools.ts';
-import { openUndiciPool, type UpstreamTls } from '../http/undici-upstream.ts';
+import type { UpstreamTls } from '../http/undici-upstream.ts';
+import { openPool } from '../http/upstream-pool.ts';
 import type { RelayBinding } from '../relay/binding.ts';
 import type { StreamBinding } from '../stream/binding.ts';
+import { NO_SERVICE } from '../policy/request.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { WayOut } from './way-out.ts';
 
 /** What services are opened with. */
 export interface OpeningParts {
@@ -18,6 +23,8 @@ export interface OpeningParts {
   readonly store: (from: string) => SecretStore;
   /** False for services that will serve nobody: client keys are not fetched. */
   readonly fetchKeys: boolean;
+  /** Absent: upstreams are dialled as they are. */
+  readonly wayOut?: WayOut;
 }
 
 export type OpenedService = OpenedHttpService | OpenedStreamService | OpenedRelayService;
@@ -45,6 +52,8 @@ export interface OpenedRelayService {
 
 /** Opens one service. Errors: those of the providers that hold client keys. */
 export async function openService(service: ServiceConfig, config: Config, parts: OpeningParts): Promise<OpenedService> {
+  // What has no service is let through without a rule that allows it.
+  if (service.name === NO_SERVICE) throw new SidecarError('config-invalid', { detail: 'no service is called `-`' });
   const connector = parts.connectors.find(({ name }) => name === service.connector)!;
   switch (connector.kind) {
     case 'http':
@@ -69,8 +78,9 @@ async function openHttpService(
   const tls = await upstreamTls(service, fetchKeys ? store : undefined);
   const instance = connector.open(service.config);
   const source = sourceOf(service, parts);
+  const dialer = dialerOf(service, parts.wayOut);
   const pools = new PoolSet((origin) =>
-    openUndiciPool({
+    openPool({
       origin,
       connections: service.limits.upstreamConnections,
       connectSeconds: timeouts.connectSeconds,
@@ -78,6 +88,8 @@ async function openHttpService(
       idleSeconds: timeouts.idleSeconds,
       headerBytes: limits.headerBytes,
       tls,
+      http2: service.http2,
+      dialer,
     }),
   );
   const binding: HttpBinding = {
@@ -95,6 +107,7 @@ async function openHttpService(
     connectSeconds: timeouts.connectSeconds,
     bodyBytes: service.limits.bodyBytes,
     tls,
+    ...(dialer === undefined ? {} : { dialer }),
     metrics: metrics.service(service.name),
   };
   return {
@@ -107,6 +120,12 @@ async function openHttpService(
       await source.close();
     },
   };
+}
+
+/** Whoever listens for agents itself is dialled as it always was, unless a proxy stands in between. */
+function dialerOf({ listenOn, timeouts }: ServiceConfig, wayOut: WayOut | undefined): Dialer | undefined {
+  if (wayOut === undefined || (listenOn.length > 0 && !wayOut.proxied)) return undefined;
+  return wayOut.dialer('service', timeouts.connectSeconds);
 }
 
 async function openStreamService(

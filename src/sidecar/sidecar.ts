@@ -14,6 +14,7 @@ import { openTelemetryServer, type HealthStatus, type TelemetryServer } from '..
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { openControl, type Control } from './control.ts';
+import { EgressAuthority } from './egress-authority.ts';
 import { Generation } from './generation.ts';
 import { Listeners } from './listeners.ts';
 import { prepareSocketPath } from './socket-path.ts';
@@ -48,6 +49,7 @@ interface Lasting
     Pick<StreamParts, 'recollections' | 'upstreams' | 'localIdentity'>,
     Pick<RelayParts, 'confirmations' | 'hostKey'> {
   readonly rates: RateWindows;
+  readonly authority: EgressAuthority;
 }
 
 /** For closing what the exchanges used, once all of them are over. */
@@ -103,6 +105,7 @@ export class Sidecar {
       localIdentity: once(() =>
         import('../certificate/self-signed.ts').then(({ issueSelfSigned }) => issueSelfSigned()),
       ),
+      authority: new EgressAuthority(options.stateFolder, options.log),
       hostKey: once(() => import('./host-key.ts').then(({ hostKey }) => hostKey(options.stateFolder))),
     };
     let sidecar: Sidecar | undefined;
@@ -261,17 +264,21 @@ export class Sidecar {
   }
 }
 
-function openGeneration(
+async function openGeneration(
   options: SidecarOptions,
   config: Config,
   ledger: Ledger,
-  { rates, ...shared }: Lasting,
+  { rates, authority, ...shared }: Lasting,
 ): Promise<Generation> {
+  const interception = authority.under(config.egress?.ca);
+  // Clients are told of its certificate before the first of them connects.
+  if (config.egress !== undefined) await interception();
   const stores = options.openStores(config.providers);
   const policy = new Policy(config.rules, { rates });
   const context = { policy, ledger, log: options.log, now: () => new Date(), ...shared };
   const store = (from: string): SecretStore => stores.of(from);
-  const parts = { connectors: options.connectors, context, metrics: options.metrics, store, fetchKeys: true };
+  const { connectors, metrics } = options;
+  const parts = { connectors, context, metrics, store, fetchKeys: true, interception };
   return Generation.open(config, parts, () => stores.close());
 }
 

@@ -30,6 +30,8 @@ export interface ListenerStatus {
   readonly services: readonly string[];
   /** Open downstream sockets. */
   readonly connections: number;
+  /** How clients get to the services that are reached by the upstream's own URL; absent: not here. */
+  readonly egress?: 'proxy' | 'transparent';
 }
 
 export interface ServiceStatus {
