@@ -21,27 +21,45 @@ export const CATALOG: Catalog = { connectors, providers };
 
 export { connectors };
 
+/** `program`: for the sidecar of one program, which needs a way in and no telemetry where the file says nothing of them. */
+export type Purpose = 'service' | 'program';
+
 /** Reads and validates a configuration file. Errors: `config-invalid` where it cannot be read at all. */
-export function readConfig(file: string, env: NodeJS.ProcessEnv): LoadResult {
+export function readConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpose = 'service'): LoadResult {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
     throw new SidecarError('config-invalid', { detail: `${file} cannot be read (${(cause as Error).message})`, cause });
   }
-  return loadConfig(text, {
+  const loaded = loadConfig(text, {
     file,
     environment: env,
     home: stateFolder(env),
     catalog: CATALOG,
     checkPattern: compileUrlPattern,
     checkRules,
+    ...(purpose === 'program' ? { egress: { listenOn: ['tcp://127.0.0.1:0'] } } : {}),
   });
+  return purpose === 'program' ? quiet(loaded) : loaded;
+}
+
+/** Without the telemetry that the file does not ask for. */
+function quiet(loaded: LoadResult): LoadResult {
+  const { telemetry: written } = loaded.normalized as { telemetry?: { listenOn?: unknown } };
+  if (loaded.config === undefined || written?.listenOn !== undefined) return loaded;
+  const { telemetry } = loaded.config;
+  return { ...loaded, config: { ...loaded.config, telemetry: { ...telemetry, listenOn: undefined } } };
 }
 
 /** The configuration, or all that is wrong with it. Errors: `config-invalid`. */
-export function loadOrRefuse(file: string, env: NodeJS.ProcessEnv, warn: (problem: string) => void): Config {
-  const { config, problems } = readConfig(file, env);
+export function loadOrRefuse(
+  file: string,
+  env: NodeJS.ProcessEnv,
+  warn: (problem: string) => void,
+  purpose: Purpose = 'service',
+): Config {
+  const { config, problems } = readConfig(file, env, purpose);
   const errors = problems.filter(({ severity }) => severity === 'error').map(formatProblem);
   if (config === undefined || errors.length > 0) {
     throw new SidecarError('config-invalid', { detail: `\n${errors.join('\n')}` });
@@ -63,15 +81,17 @@ export interface RunOptions {
   /** Called with each configuration that takes effect. */
   readonly onConfig?: (config: Config) => void;
   readonly onStopRequested: () => void;
+  readonly purpose?: Purpose;
 }
 
 /** Starts the sidecar on a configuration file. Errors: as `Sidecar.start`. */
-export function startSidecar({ file, env, log, onConfig, onStopRequested }: RunOptions): Promise<Sidecar> {
+export function startSidecar(options: RunOptions): Promise<Sidecar> {
+  const { file, env, log, onConfig, onStopRequested, purpose } = options;
   const version = productVersion();
   return Sidecar.start({
     version,
     file,
-    load: () => loadOrRefuse(file, env, (problem) => log.warn({ problem }, 'configuration')),
+    load: () => loadOrRefuse(file, env, (problem) => log.warn({ problem }, 'configuration'), purpose),
     stateFolder: stateFolder(env),
     connectors,
     openStores: storesOf,

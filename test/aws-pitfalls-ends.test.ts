@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { runCli } from '../src/cli/run.ts';
+import { runCli } from '../src/cli/dispatch.ts';
 import { recordedIo } from '../src/cli/testdata/recorded-io.ts';
 import { DUMMY, type Door } from './aws/door.ts';
 import { signRaw } from './aws/raw-client.ts';

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { recordedIo } from '../src/cli/testdata/recorded-io.ts';
-import { runCli } from '../src/cli/run.ts';
+import { runCli } from '../src/cli/dispatch.ts';
 import type { Config, ServiceConfig } from '../src/config/config.ts';
 import { readConfig } from '../src/main.ts';
 import { keepArtefact } from './canary.ts';

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { recordedIo } from '../src/cli/testdata/recorded-io.ts';
-import { runCli } from '../src/cli/run.ts';
+import { runCli } from '../src/cli/dispatch.ts';
 import { check, file, loaded, MATCH } from './cyberark-kit.ts';
 import { temporaryFolder } from './rig.ts';
 

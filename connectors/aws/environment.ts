@@ -59,7 +59,9 @@ function keyOf({ agents }: Config, { agent, owner }: EnvironmentQuestion) {
   return agent === undefined && more.length === 0 ? only : undefined;
 }
 
-function endpoints({ service }: Config, url: string, target: boolean): Record<string, string> {
+function endpoints({ service }: Config, url: string | undefined, target: boolean): Record<string, string> {
+  // Then the SDK calls AWS itself, and a proxy leads it here.
+  if (url === undefined) return {};
   // A service with a target is one upstream: other services of AWS are not behind it.
   if (target && service !== undefined)
     return { [`AWS_ENDPOINT_URL_${service.toUpperCase().replaceAll('-', '_')}`]: url };

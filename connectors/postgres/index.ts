@@ -1,5 +1,6 @@
 import { defineStreamConnector } from 'secretless-sidecar/connector';
 import { checkPostgresConfig, postgresConfig } from './config.ts';
+import { environmentOf } from './environment.ts';
 
 /** PostgreSQL: the login upstream is the sidecar's, the session is the client's. */
 export const postgres = defineStreamConnector({
@@ -56,6 +57,7 @@ export const postgres = defineStreamConnector({
   ],
   otherCredentials: 'a startup option of that name, unless the client sends one: `application_name`, `search_path`',
   check: checkPostgresConfig,
+  environment: environmentOf,
   async open(config) {
     // Loaded at the first use: time to ready counts for those who have no such service.
     const { PostgresService } = await import('./service.ts');

@@ -36,6 +36,8 @@ type Values<Specs extends OptionSpecs> = {
 export interface Arguments<Specs extends OptionSpecs = OptionSpecs> {
   readonly values: Values<Specs>;
   readonly positionals: readonly string[];
+  /** What follows `--`, of a command that has `program`. */
+  readonly program: readonly string[];
 }
 
 /** One file in this folder, one line in `commands.ts`. */
@@ -49,6 +51,8 @@ export interface Command<Specs extends OptionSpecs = OptionSpecs> {
   readonly options: Specs;
   /** Arguments without a dash, at most; default 0. */
   readonly positionals?: number;
+  /** The words of another program follow `--`, which must be there: `required` one at least. */
+  readonly program?: 'required';
   /** Returns the exit code. Throws `UsageError` (64), `SidecarError` of fault `config` (78), anything else (70). */
   run(args: Arguments<Specs>, io: Io): Promise<number>;
 }

@@ -6,7 +6,7 @@ import { openControl, type Control, type ControlHandlers } from '../sidecar/cont
 import { controlSocketPath } from '../sidecar/state.ts';
 import { exampleStatus } from '../sidecar/testdata/example-status.ts';
 import { openLog } from '../telemetry/log.ts';
-import { runCli } from './run.ts';
+import { runCli } from './dispatch.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 
 const log = openLog({ level: 'error', stream: { write: () => undefined } });

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { DoctorFinding } from '../connector/connector.ts';
 import { canary } from '../../test/canary.ts';
 import { hostKey, hostKeyPath } from '../sidecar/host-key.ts';
-import { runCli } from './run.ts';
+import { runCli } from './dispatch.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 
 function folder(): string {

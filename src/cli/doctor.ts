@@ -8,13 +8,14 @@ import { checkSocketPath } from '../sidecar/socket-path.ts';
 import { controlSocketPath, stateFolder } from '../sidecar/state.ts';
 import { defineCommand, type Io, JSON_OPTION } from './command.ts';
 import { configFile, FILE_OPTION } from './config-file.ts';
+import { clientFindings } from './doctor/try-clients.ts';
 import { EXIT } from './exit.ts';
 import { processFacts, refusal } from './guard.ts';
 import { columns } from './table.ts';
 
 export const command = defineCommand({
   name: 'doctor',
-  summary: 'look for what this machine lacks, and what makes the sidecar slower than it could be',
+  summary: 'look for what this machine lacks, and try the clients that are installed',
   usage: '[-f file] [--json]',
   options: { file: FILE_OPTION, json: JSON_OPTION },
   async run({ values }, io) {
@@ -23,6 +24,7 @@ export const command = defineCommand({
       ...(await stateFindings(io)),
       ...(await Promise.all(connectors.map(async (connector) => (await connector.doctor?.()) ?? []))).flat(),
       ...configFindings(values.file, io),
+      ...(await clientFindings(io.env)),
     ];
     const ok = findings.every(({ verdict }) => verdict !== 'wrong');
     if (values.json === true) io.stdout.write(`${JSON.stringify({ ok, findings })}\n`);

@@ -8,7 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { startVerifyingServer } from '../../test/aws/verifying-server.ts';
 import { canary } from '../../test/canary.ts';
 import { freePort } from './demo/ports.ts';
-import { runCli } from './run.ts';
+import { runCli } from './dispatch.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 import { startRig } from '../../test/rig.ts';
 
@@ -181,13 +181,18 @@ describe('a word that names no one service', () => {
     [['postgres'], 'no service and no connector'],
     [['api'], 'nothing but the address'],
     [['http'], 'nothing but the address'],
-    [[], 'secretless env aws'],
     [['cloud', 'store'], ''],
   ])('%j is refused', async (words, text) => {
     const { code, out, err } = await printed(...words);
     expect([code, out]).toEqual([64, '']);
     expect(err).toContain(text);
   });
+});
+
+test('no word is for the sidecar that runs, and says what to do where none does', async () => {
+  const { code, out, err } = await printed();
+  expect([code, out]).toEqual([70, '']);
+  expect(err).toContain('secretless env aws');
 });
 
 test('the word of the connector names its only service', async () => {

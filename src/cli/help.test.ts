@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { COMMANDS } from './commands.ts';
-import { runCli } from './run.ts';
+import { runCli } from './dispatch.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 
 test('help lists every command, and each carries the name it is called by', async () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { runCli } from './run.ts';
+import { runCli } from './dispatch.ts';
 import { eventText } from './ledger-text.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 

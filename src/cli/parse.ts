@@ -6,18 +6,33 @@ import { didYouMean } from './suggest.ts';
 export function parseArguments(command: Command, argv: readonly string[]): Arguments & { readonly help: boolean } {
   const options = { ...command.options, help: { type: 'boolean', short: 'h', meaning: 'this text' } as const };
   const names = Object.keys(options);
+  const { ours, program } = command.program === undefined ? { ours: argv, program: [] } : parted(argv);
   const parsed = strictly(names, () =>
-    parseArgs({ args: withDoubleDashes(argv, names), options, allowPositionals: true, strict: true }),
+    parseArgs({ args: withDoubleDashes(ours, names), options, allowPositionals: true, strict: true }),
   );
   const { help, ...values } = parsed.values as Record<string, string | boolean | undefined>;
   const most = command.positionals ?? 0;
   const extra = parsed.positionals[most];
+  if (command.program !== undefined && program.length === 0 && help !== true) {
+    throw new UsageError(`put \`--\` in front of the program: secretless ${command.name} -- ${extra ?? 'curl'} …`);
+  }
   if (extra !== undefined && help !== true) {
     throw new UsageError(
       `${command.name} takes ${most === 0 ? 'no' : `at most ${most}`} arguments, "${extra}" is one more`,
     );
   }
-  return { values: values as Arguments['values'], positionals: parsed.positionals, help: help === true };
+  return {
+    values: values as Arguments['values'],
+    positionals: parsed.positionals,
+    program,
+    help: help === true,
+  };
+}
+
+/** Options of the other program are none of ours. */
+function parted(argv: readonly string[]): { ours: readonly string[]; program: readonly string[] } {
+  const at = argv.indexOf('--');
+  return at < 0 ? { ours: argv, program: [] } : { ours: argv.slice(0, at), program: argv.slice(at + 1) };
 }
 
 /** `-watch` as `--watch`, the way Go programs spell it; only where an option of that name exists. */

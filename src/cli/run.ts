@@ -1,60 +1,136 @@
-import { asSidecarError, type SidecarError } from '../error.ts';
-import { readBrokerFlags } from './broker-flags.ts';
-import { type Io, UsageError } from './command.ts';
-import { COMMANDS, type LoadCommand } from './commands.ts';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { asSidecarError } from '../error.ts';
+import { stateFolder } from '../sidecar/state.ts';
+import type { Log } from '../telemetry/log.ts';
+import { defineCommand, type Io } from './command.ts';
+import { configFile, FILE_OPTION } from './config-file.ts';
 import { EXIT } from './exit.ts';
-import { commandHelp } from './help-text.ts';
-import { parseArguments } from './parse.ts';
-import { didYouMean } from './suggest.ts';
+import { joined, runningStatus, startOwn } from './run/beside.ts';
+import { runChild } from './run/child.ts';
+import { changed } from './run/environment.ts';
+import { Guests } from './run/guests.ts';
+import { runWithValues } from './run/only.ts';
+import { outfit, type Wishes } from './run/outfit.ts';
+import type { Standing } from './run/standing.ts';
 
-/** Runs one command line (without `node` and the script) and returns the exit code. Never rejects. */
-export async function runCli(
-  words: readonly string[],
-  io: Io,
-  commands: ReadonlyMap<string, LoadCommand> = COMMANDS,
-): Promise<number> {
+export const command = defineCommand({
+  name: 'run',
+  summary: 'run a program that holds nothing, beside a sidecar that lends it what it needs',
+  usage: '[-f file] [--service name]… [--agent name] [--keep VARIABLE]… -- program [arguments]',
+  options: {
+    file: FILE_OPTION,
+    service: {
+      type: 'string',
+      multiple: true,
+      value: 'name',
+      meaning: 'set the variables of this service alone; may be repeated',
+    },
+    agent: { type: 'string', value: 'name', meaning: 'whose program it is: its token is shown to the egress listener' },
+    keep: {
+      type: 'string',
+      multiple: true,
+      value: 'variable',
+      meaning: 'leave this variable to the program although it holds a secret; may be repeated',
+    },
+    region: { type: 'string', value: 'name', meaning: 'region of AWS to work in, where the service has none' },
+    only: {
+      type: 'string',
+      multiple: true,
+      value: 'service.credential[=VARIABLE]',
+      meaning: 'no listener: hand this credential itself to the program, where a rule delivers values; may be repeated',
+    },
+    log: { type: 'string', value: 'file', meaning: 'where the sidecar logs; default: warnings, on standard error' },
+  },
+  program: 'required',
+  async run({ values, program }, io) {
+    const warn = (text: string): void => void io.stderr.write(`secretless: ${text}\n`);
+    const { file, agent, region, log, service = [], keep = [], only = [] } = values;
+    const wishes: Wishes = {
+      services: service,
+      keep,
+      ...(agent === undefined ? {} : { agent }),
+      ...(region === undefined ? {} : { region }),
+    };
+    const task: Task = { program, io, warn, wishes };
+    if (only.length > 0) return runWithValues({ ...task, file, only });
+    const status = await runningStatus(io.env);
+    return status === undefined
+      ? runBesideOwn(task, configFile(file, io.env), log)
+      : runBesideAnother(task, joined(status, file, io.env));
+  },
+});
+
+interface Task {
+  readonly program: readonly string[];
+  readonly io: Io;
+  readonly warn: (text: string) => void;
+  readonly wishes: Wishes;
+}
+
+async function runBesideAnother(task: Task, standing: Standing): Promise<number> {
+  const leave = new Guests(stateFolder(task.io.env)).enter();
   try {
-    return await dispatch(words, io, commands);
-  } catch (thrown) {
-    return report(thrown, words.includes('--json'), io);
+    return await runOutfitted(task, standing, task.io.signal);
+  } finally {
+    leave();
   }
 }
 
-async function dispatch(words: readonly string[], io: Io, commands: ReadonlyMap<string, LoadCommand>): Promise<number> {
-  const broker = readBrokerFlags(words);
-  for (const note of broker?.notes ?? []) io.stderr.write(`secretless: ${note}\n`);
-  const [name, ...rest] = broker?.argv ?? words;
-  if (name === undefined) throw new UsageError('which command?');
-  const load = commands.get(name);
-  if (load === undefined) throw new UsageError(`unknown command ${name}${didYouMean(name, commands.keys())}`);
-  const { command } = await load();
-  const args = parseArguments(command, rest);
-  if (args.help) {
-    io.stdout.write(commandHelp(command));
-    return EXIT.ok;
+async function runBesideOwn(task: Task, file: string, log: string | undefined): Promise<number> {
+  const { io, warn } = task;
+  const stop = new AbortController();
+  io.signal?.addEventListener('abort', () => stop.abort(), { once: true });
+  const own = await startOwn({ file, env: io.env, log, onStopRequested: () => stop.abort() });
+  endWithSidecar(own.log, stop);
+  try {
+    return await runOutfitted(task, own.standing, stop.signal);
+  } finally {
+    const unhook = endAtOnceBySignal();
+    const guests = new Guests(stateFolder(io.env));
+    const others = guests.count();
+    if (others > 0) warn(`${others} more programs use this sidecar, which ends with the last of them`);
+    await guests.gone(stop.signal);
+    await own.drain();
+    unhook();
   }
-  return command.run(args, io);
 }
 
-/** Standard error tells what went wrong, for whom to act, and what to do next. */
-function report(thrown: unknown, json: boolean, io: Io): number {
-  if (thrown instanceof UsageError) {
-    const next = 'run `secretless help`';
-    io.stderr.write(json ? errorLine('usage', thrown.message, next) : `secretless: ${thrown.message}\n${next}\n`);
-    return EXIT.usage;
+/** In a folder of its own for the files that the environment names. */
+async function runOutfitted(
+  { program, io, warn, wishes }: Task,
+  standing: Standing,
+  signal?: AbortSignal,
+): Promise<number> {
+  const own = mkdtempSync(join(tmpdir(), 'secretless-run-'));
+  const remove = (): void => rmSync(own, { recursive: true, force: true });
+  process.once('exit', remove);
+  try {
+    const env = changed(io.env, await outfit(standing, wishes, { env: io.env, own, warn }));
+    return await runChild({ words: program, env, warn, ...(signal === undefined ? {} : { signal }) });
+  } finally {
+    process.off('exit', remove);
+    remove();
   }
-  const error = asSidecarError(thrown);
-  io.stderr.write(
-    json ? errorLine(error.code, error.message, error.next) : `secretless: ${error.message}\n${nextStep(error)}`,
-  );
-  return error.fault === 'config' ? EXIT.config : EXIT.internal;
 }
 
-/** The reader is the operator: a hint to ask the operator would lead nowhere. */
-function nextStep(error: SidecarError): string {
-  return error.code === 'internal' ? '' : `${error.next}\n`;
+/** Once the program is over, nobody waits for what holds the sidecar longer than they want to. */
+function endAtOnceBySignal(): () => void {
+  const end = (): void => process.exit(EXIT.internal);
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+  for (const signal of signals) process.on(signal, end);
+  return () => {
+    for (const signal of signals) process.off(signal, end);
+  };
 }
 
-function errorLine(code: string, message: string, next: string): string {
-  return `${JSON.stringify({ error: { code, message, next } })}\n`;
+/** What nobody handled leaves the sidecar in a state nobody knows: the program is asked to end. */
+function endWithSidecar(log: Log, stop: AbortController): void {
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (thrown: unknown) => {
+      log.error({ error: asSidecarError(thrown), event }, 'unexpected failure, ending the program');
+      stop.abort();
+    });
+  }
 }

@@ -14,7 +14,7 @@ if (refused !== undefined) {
 // A reader that went away (`| head`) ends the command quietly.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 70));
 
-const { runCli } = await import('./run.ts');
+const { runCli } = await import('./dispatch.ts');
 const code = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { Config, ServiceConfig } from '../config/config.ts';
+import type { ServiceConfig } from '../config/config.ts';
 import { quote } from '../config/problem.ts';
 import { publicKeyOf } from '../connector/ssh/index.ts';
 import { connectors, loadOrRefuse } from '../main.ts';
@@ -30,39 +30,71 @@ export const command = defineCommand({
   },
   async run({ values, positionals }, io) {
     if (positionals[0] !== 'config') throw new UsageError('say what of ssh: secretless ssh config');
-    const config = loadOrRefuse(configFile(values.file, io.env), io.env, () => undefined);
-    const hosts = hostsOf(config, values, io);
-    const { blob } = publicKeyOf(await hostKey(stateFolder(io.env)));
-    const line = knownHostsLine(hosts, `ssh-ed25519 ${blob.toString('base64')}`);
+    const { services } = loadOrRefuse(configFile(values.file, io.env), io.env, () => undefined);
+    const hosts = hostsOf(services, values, io);
     const folder = resolve(values.write ?? stateFolder(io.env));
-    for (const path of [folder, values.identity ?? '']) {
-      if (/[\0\r\n$]/.test(path)) throw new UsageError('a path has a letter that ssh reads as another');
-    }
-    const knownHosts = join(folder, 'known_hosts');
-    const text = sshConfigText(hosts, {
-      knownHosts,
-      ...(values.identity === undefined ? {} : { identity: values.identity }),
-    });
+    const { text, line, knownHosts } = await sshTexts(folder, hosts, io.env, values.identity);
     if (values.write === undefined) {
       io.stdout.write(`${text}\n# This line belongs into ${knownHosts}; \`--write\` writes both files:\n# ${line}`);
       return EXIT.ok;
     }
-    const written = join(folder, 'ssh_config');
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await writePrivate(knownHosts, line);
-    await writePrivate(written, text);
-    io.stdout.write(howTo(written, hosts));
+    io.stdout.write(howTo(await writeSshFiles(folder, { text, line, knownHosts }), hosts));
     return EXIT.ok;
   },
 });
+
+/** What the two files hold, in the folder where they will be. */
+interface SshTexts {
+  readonly text: string;
+  /** Of `known_hosts`. */
+  readonly line: string;
+  readonly knownHosts: string;
+}
+
+async function sshTexts(
+  folder: string,
+  hosts: readonly SshHost[],
+  env: NodeJS.ProcessEnv,
+  identity?: string,
+): Promise<SshTexts> {
+  for (const path of [folder, identity ?? '']) {
+    if (/[\0\r\n$]/.test(path)) throw new UsageError('a path has a letter that ssh reads as another');
+  }
+  const { blob } = publicKeyOf(await hostKey(stateFolder(env)));
+  const line = knownHostsLine(hosts, `ssh-ed25519 ${blob.toString('base64')}`);
+  const knownHosts = join(folder, 'known_hosts');
+  const text = sshConfigText(hosts, { knownHosts, ...(identity === undefined ? {} : { identity }) });
+  return { text, line, knownHosts };
+}
+
+/** Returns the path of the file for `ssh -F`. */
+async function writeSshFiles(folder: string, { text, line, knownHosts }: SshTexts): Promise<string> {
+  const written = join(folder, 'ssh_config');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writePrivate(knownHosts, line);
+  await writePrivate(written, text);
+  return written;
+}
+
+/** Writes the files that lead ssh to these hosts; returns the path of the one for `ssh -F`. */
+export async function writeSshConfig(
+  folder: string,
+  hosts: readonly SshHost[],
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
+  return writeSshFiles(folder, await sshTexts(folder, hosts, env));
+}
 
 interface Wanted {
   readonly agent?: string;
   readonly service?: string;
 }
 
-/** Services that ssh's client can be led to. What is left out is said, where it was not asked for by name. */
-function hostsOf({ services }: Config, { agent, service }: Wanted, io: Io): SshHost[] {
+/** Services that ssh's client can be led to, and why others cannot. */
+export function sshHosts(
+  services: readonly ServiceConfig[],
+  { agent, service }: Wanted,
+): { readonly hosts: readonly SshHost[]; readonly reasons: readonly string[] } {
   const reasons: string[] = [];
   const hosts = services.flatMap((one): SshHost[] => {
     if (service !== undefined && one.name !== service) return [];
@@ -72,6 +104,13 @@ function hostsOf({ services }: Config, { agent, service }: Wanted, io: Io): SshH
     reasons.push(`the service ${quote(one.name)} ${found}`);
     return [];
   });
+  return { hosts, reasons };
+}
+
+/** What is left out is said, where it was not asked for by name. */
+function hostsOf(services: readonly ServiceConfig[], wanted: Wanted, io: Io): readonly SshHost[] {
+  const { agent, service } = wanted;
+  const { hosts, reasons } = sshHosts(services, wanted);
   const [reason] = reasons;
   if (hosts.length > 0) {
     for (const left of reasons) io.stderr.write(`${left}\n`);

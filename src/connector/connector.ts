@@ -59,8 +59,8 @@ export interface Describe<Schema extends TSchema = TSchema, Name extends string 
 export interface DoctorFinding {
   /** Noun phrase: `native ciphers of ssh2`. */
   readonly name: string;
-  /** `slower`: it works all the same. */
-  readonly verdict: 'good' | 'slower' | 'wrong';
+  /** `slower`: it works all the same. `apart`: it works, and not through the sidecar. */
+  readonly verdict: 'good' | 'slower' | 'apart' | 'wrong';
   /** One sentence with what to do next, lower case, no full stop; where it is not good. */
   readonly next?: string;
 }
@@ -144,13 +144,18 @@ export type AgentEnvironment =
       readonly set: Readonly<Record<string, string>>;
       /** Variables that would lead past the sidecar. */
       readonly unset: readonly string[];
+      /** Address in the form that programs of this protocol take, where it is not `EnvironmentQuestion.url`. */
+      readonly url?: string;
     }
   /** One sentence with what to do next. */
   | { readonly problem: string };
 
 export interface EnvironmentQuestion {
-  /** Where the service listens: `http://127.0.0.1:8080`; of kind `relay` `tcp://127.0.0.1:2222` or `unix:///run/agent.sock`. */
-  readonly url: string;
+  /**
+   * Where the service listens: `http://127.0.0.1:8080`; of kinds `stream` and `relay` `tcp://127.0.0.1:2222` or
+   * `unix:///run/agent.sock`. Absent: of kind `http` it is reached by the upstream's own URL, through a proxy.
+   */
+  readonly url?: string;
   /** Whoever the listener belongs to. */
   readonly owner: string;
   /** Asked for by name. */
@@ -230,6 +235,8 @@ export interface StreamConnector<Schema extends TSchema = TSchema, Name extends 
   Name
 > {
   readonly kind: 'stream';
+  /** For `secretless env`: absent where a program needs no more than the address. */
+  environment?(config: Static<Schema>, question: EnvironmentQuestion): AgentEnvironment;
   /** One instance per service; it may keep state. A promise where its code is loaded at the first use. */
   open(config: Static<Schema>): StreamService<Name> | Promise<StreamService<Name>>;
 }

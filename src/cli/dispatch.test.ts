@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { SidecarError } from '../error.ts';
 import { defineCommand } from './command.ts';
 import type { LoadCommand } from './commands.ts';
-import { runCli } from './run.ts';
+import { runCli } from './dispatch.ts';
 import { recordedIo } from './testdata/recorded-io.ts';
 
 const echo = defineCommand({
