@@ -51,6 +51,10 @@ export async function startDownstreamTls(
     ...(alpn === undefined ? {} : { ALPNProtocols: protocolNames(alpn) }),
   });
   await established(socket, 'secure', untilMs, 'downstream-protocol', 'login-timeout');
+  // Of bytes that are no TLS, once the handshake is over, only a server of node's own hears as an `error`.
+  socket.on('_tlsError', () => socket.destroy());
+  // Nobody needs it, and each one costs a signature.
+  socket.disableRenegotiation();
   return socket;
 }
 
