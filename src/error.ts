@@ -257,7 +257,7 @@ export const ERRORS = {
   'downstream-closed': entry(
     'downstream',
     400,
-    'the downstream closed the connection during the login',
+    'the downstream closed the connection before all was done',
     'connect again',
   ),
   'login-timeout': entry(

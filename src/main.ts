@@ -46,8 +46,9 @@ export function readConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpos
 
 /** Without the telemetry that the file does not ask for. */
 function quiet(loaded: LoadResult): LoadResult {
+  if (loaded.config === undefined) return loaded;
   const { telemetry: written } = loaded.normalized as { telemetry?: { listenOn?: unknown } };
-  if (loaded.config === undefined || written?.listenOn !== undefined) return loaded;
+  if (written?.listenOn !== undefined) return loaded;
   const { telemetry } = loaded.config;
   return { ...loaded, config: { ...loaded.config, telemetry: { ...telemetry, listenOn: undefined } } };
 }

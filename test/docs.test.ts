@@ -57,7 +57,9 @@ describe('the command line', async () => {
       const [name = '', ...rest] = readBrokerFlags(words)?.argv ?? words;
       const command = commands.get(name);
       if (command === undefined) return false;
-      parseArguments(command, rest);
+      // A text may speak of `secretless run` without naming a program.
+      const given = command.program === 'required' && !rest.includes('--') ? [...rest, '--', 'program'] : rest;
+      parseArguments(command, given);
       return true;
     } catch {
       return false;
@@ -120,6 +122,8 @@ describe('error codes', () => {
     'src/providers',
     'src/ledger',
     'src/connector',
+    'src/upstream',
+    'src/egress',
     'connectors',
   ];
 
@@ -166,6 +170,7 @@ describe('metrics', () => {
     const metrics = openMetrics({ version: '1.2.3' });
     metrics.watchLedger(() => ({ up: true, lagEvents: 0 }));
     metrics.listener('tcp://127.0.0.1:1').opened();
+    metrics.tunnels('tcp://127.0.0.1:1').asked('spliced');
     for (const outcome of OUTCOMES) metrics.service('one').ended(outcome, 0.1, 0.1);
     metrics.provider('env').fetched('ok', 0.1);
     const { text } = await metrics.scrape();

@@ -55,7 +55,8 @@ export const sshAgent = defineRelayConnector({
   otherCredentialsMultiline: true,
   check: checkSshAgentConfig,
   environment(_config, { url }) {
-    if (url?.startsWith('unix://') !== true) return { problem: 'the service listens on no Unix socket, which ssh looks for' };
+    if (url?.startsWith('unix://') !== true)
+      return { problem: 'the service listens on no Unix socket, which ssh looks for' };
     return { set: { SSH_AUTH_SOCK: url.slice('unix://'.length) }, unset: ['SSH_AGENT_PID'] };
   },
   async open(config) {

@@ -1,5 +1,5 @@
 import { printText } from '../config/print-text.ts';
-import { formatProblem } from '../config/problem.ts';
+import { formatProblem, type Problem } from '../config/problem.ts';
 import { readConfig } from '../main.ts';
 import { defineCommand, JSON_OPTION } from './command.ts';
 import { configFile, FILE_OPTION } from './config-file.ts';
@@ -22,10 +22,11 @@ export const command = defineCommand({
     const { print, grammar, json } = args.values;
     const file = configFile(args.values.file, io.env);
     const result = readConfig(file, io.env);
-    const problems = result.problems.map((problem) =>
-      grammar === true && problem.kind === 'not-in-build' ? { ...problem, severity: 'warning' as const } : problem,
+    const judged = result.problems.map((problem) =>
+      grammar === true && problem.kind === 'not-in-build' ? asWarning(problem) : problem,
     );
-    const ok = problems.every(({ severity }) => severity !== 'error');
+    const problems = isGood(judged) || !runs(file, io.env) ? judged : judged.map(onlyForStart);
+    const ok = isGood(problems);
     if (json === true) {
       const normalized = print === true ? { normalized: result.normalized } : {};
       io.stdout.write(`${JSON.stringify({ file, ok, problems, ...normalized })}\n`);
@@ -37,3 +38,21 @@ export const command = defineCommand({
     return ok ? EXIT.ok : EXIT.config;
   },
 });
+
+function isGood(problems: readonly Problem[]): boolean {
+  return problems.every(({ severity }) => severity !== 'error');
+}
+
+/** Whether the file is good for `secretless run`, which brings an egress listener of its own. */
+function runs(file: string, env: NodeJS.ProcessEnv): boolean {
+  return isGood(readConfig(file, env, 'program').problems);
+}
+
+function asWarning(problem: Problem): Problem {
+  return { ...problem, severity: 'warning' };
+}
+
+function onlyForStart(problem: Problem): Problem {
+  if (problem.severity !== 'error') return problem;
+  return { ...asWarning(problem), message: `${problem.message}; only \`secretless run\` does without` };
+}

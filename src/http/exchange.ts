@@ -348,10 +348,11 @@ class Exchange implements UpstreamListener, Seeker {
   }
 
   #gone(): void {
+    // Before the upstream's side is given up, which would report its own end as the reason.
+    this.#finish(new SidecarError('downstream-closed', { detail: 'during an exchange' }));
     this.#abort.abort();
     this.#control?.abort();
     this.#arriving?.destroy();
-    this.#finish(new SidecarError('request-malformed', { detail: 'the downstream went away' }));
   }
 
   #fail(error: SidecarError): void {

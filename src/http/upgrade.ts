@@ -112,7 +112,7 @@ async function connectAndJoin(
   }
   if (!upgrading.stream.destroyed) return upgrading.join(placement, head, connection);
   connection.destroy();
-  throw new SidecarError('request-malformed', { detail: 'the downstream went away' });
+  throw new SidecarError('downstream-closed', { detail: 'during an upgrade' });
 }
 
 async function authenticated(
@@ -135,7 +135,7 @@ async function authenticated(
   const lease = await lend(context, placement, grant, id, abort.signal);
   const { version } = lease;
   try {
-    if (abort.signal.aborted) throw new SidecarError('request-malformed', { detail: 'the downstream went away' });
+    if (abort.signal.aborted) throw new SidecarError('downstream-closed', { detail: 'during an upgrade' });
     const authenticated = await handling.authenticate(head, lease.credentials, {
       origin,
       version,
@@ -209,7 +209,7 @@ function join(
   const upgrade = new Upgrade(socket as Socket, id);
   if (socket.destroyed) {
     connection.destroy();
-    return Promise.reject(new SidecarError('request-malformed', { detail: 'the downstream went away' }));
+    return Promise.reject(new SidecarError('downstream-closed', { detail: 'during an upgrade' }));
   }
   return new Promise((resolve) => {
     let request: ClientRequest | undefined;
