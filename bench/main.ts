@@ -1,4 +1,5 @@
 import { runAwsBench } from './aws.ts';
+import { runEgressBench } from './egress.ts';
 import { runHttpBench } from './http.ts';
 import { runPostgresBench } from './postgres.ts';
 import { runSshBench } from './ssh.ts';
@@ -9,6 +10,7 @@ const BENCHES: ReadonlyMap<string, (words: readonly string[]) => Promise<number>
   ['postgres', runPostgresBench],
   ['aws', runAwsBench],
   ['ssh', runSshBench],
+  ['egress', runEgressBench],
 ]);
 
 const [name = 'http', ...words] = process.argv.slice(2);

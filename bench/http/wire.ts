@@ -12,7 +12,7 @@ const HEAD_END = Buffer.from('\r\n\r\n');
  * before, of the answer only status and framing are read. Opens a new socket where the peer ended the last one.
  */
 export class Wire {
-  readonly #port: number;
+  readonly #open: () => Socket;
   readonly #onEnd: (answer: Answer | Error) => void;
   #socket: Socket | undefined;
   #head: Buffer | undefined;
@@ -23,8 +23,9 @@ export class Wire {
   #closing = false;
   #busy = false;
 
-  constructor(port: number, onEnd: (answer: Answer | Error) => void) {
-    this.#port = port;
+  /** `to`: a port of this machine, or what makes a socket that is connected, or will be. */
+  constructor(to: number | (() => Socket), onEnd: (answer: Answer | Error) => void) {
+    this.#open = typeof to === 'number' ? () => connect({ host: '127.0.0.1', port: to, noDelay: true }) : to;
     this.#onEnd = onEnd;
   }
 
@@ -75,7 +76,7 @@ export class Wire {
 
   #connected(): Socket {
     if (this.#socket !== undefined) return this.#socket;
-    const socket = (this.#socket = connect({ host: '127.0.0.1', port: this.#port, noDelay: true }));
+    const socket = (this.#socket = this.#open());
     this.#head = undefined;
     socket.on('data', (chunk) => this.#read(chunk));
     socket.on('error', (error) => this.#gone(socket, error));

@@ -6,7 +6,7 @@ import { spread } from '../harness/statistics.ts';
 import type { AgentFigures } from './result.ts';
 import type { Stage } from './stage.ts';
 import type { Target } from './target.ts';
-import { byTurns, failuresOf, figuresOf, type Turn } from './turns.ts';
+import { byTurns, failuresOf, figuresOf, type Turn } from '../harness/turns.ts';
 
 /** draft-ietf-sshm-ssh-agent §5.1. */
 const REQUEST_IDENTITIES = 11;

@@ -5,7 +5,7 @@ import { MIB, type Cipher } from './options.ts';
 import type { CopyFigures, Way } from './result.ts';
 import type { Stage } from './stage.ts';
 import type { Target } from './target.ts';
-import { byTurns, failuresOf, figuresOf } from './turns.ts';
+import { byTurns, failuresOf, figuresOf } from '../harness/turns.ts';
 
 interface Copy {
   readonly mibPerSecond: number;

@@ -3,7 +3,7 @@ import { runToEnd, sshWords } from './client.ts';
 import type { LatencyFigures } from './result.ts';
 import type { Stage } from './stage.ts';
 import type { Target } from './target.ts';
-import { byTurns, failuresOf, figuresOf } from './turns.ts';
+import { byTurns, failuresOf, figuresOf } from '../harness/turns.ts';
 
 /** `ssh host true` by turns, after one that warms up. */
 export async function measureLatency(stage: Stage, targets: readonly Target[]): Promise<LatencyFigures[]> {

@@ -1,24 +1,24 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { issueAuthority } from '../certificate/authority.ts';
 import { SidecarError } from '../error.ts';
 import { verifyLedger } from '../ledger/verify.ts';
 import { ControlClient } from '../sidecar/control-client.ts';
 import { controlSocketPath, ledgerPath, type SidecarStatus } from '../sidecar/state.ts';
 import { defineCommand, type Io } from './command.ts';
 import type { Outcome, Report } from './demo/agent.ts';
-import type { AwsKey } from './demo/aws-signature.ts';
-import { openAwsUpstream, type AwsUpstream } from './demo/aws-upstream.ts';
-import { openDatabase, type DemoDatabase } from './demo/database.ts';
-import { openGitUpstream, REPOSITORY, type GitUpstream } from './demo/git-upstream.ts';
-import { freePorts } from './demo/ports.ts';
+import { openAwsUpstream } from './demo/aws-upstream.ts';
+import { openDatabase } from './demo/database.ts';
+import { findProgram, openGitUpstream, REPOSITORY } from './demo/git-upstream.ts';
 import { deedOf, demoRows, isRight, type Row } from './demo/rows.ts';
-import { openUpstream, type DemoCredentials, type DemoUpstream, type Seen } from './demo/upstream.ts';
+import { makeCredentials, secretsOf, sidecarEnvironment, type Upstreams } from './demo/sidecar-environment.ts';
+import { GUARDED_HOST, openTlsUpstream } from './demo/tls-upstream.ts';
+import { openUpstream, type Seen } from './demo/upstream.ts';
 import { EXIT } from './exit.ts';
 import { table } from './table.ts';
 
@@ -30,31 +30,37 @@ export const command = defineCommand({
   async run(args, io) {
     const folder = await mkdtemp(join(tmpdir(), 'secretless-'));
     const credentials = makeCredentials();
-    const awsKey = makeAwsKey();
+    const authority = await issueAuthority('demo authority');
+    // The slow ones beside each other, after those that are timed.
     const upstream = await openUpstream(credentials);
-    const aws = await openAwsUpstream(awsKey);
-    const opened = await openDatabase(folder);
+    const tls = await openTlsUpstream(folder, credentials.token, authority);
+    const aws = await openAwsUpstream(credentials.awsKey);
+    const [opened, openedGit] = await Promise.all([openDatabase(folder, authority), openGitUpstream(folder, io.env)]);
     const database = 'missing' in opened ? undefined : opened;
-    const openedGit = await openGitUpstream(folder, io.env);
     const git = 'missing' in openedGit ? undefined : openedGit;
-    const upstreams = { upstream, aws, database, git };
-    const env = await sidecarEnvironment(folder, { ...credentials, awsKey }, upstreams, io.env);
+    const upstreams = { upstream, tls, aws, database, git };
+    const env = await sidecarEnvironment(folder, credentials, upstreams, io.env);
     const sidecar = spawnSelf(['start', '-f', demoFile()], env);
     try {
       const status = await readyStatus(sidecar, env);
       const s3Client = isInstalled('@aws-sdk/client-s3');
       const sshConfig = git && (await writeSshConfig(folder, env));
       const agentGit = git && { sshConfig: sshConfig!, folder: join(folder, 'notes'), programs: git.programs };
-      const rows = demoRows(status, upstream.port, { database: database !== undefined, s3Client, git: agentGit });
-      const right = await show(rows, upstreams, env, io);
+      const curl = (await findProgram('curl', io.env)) !== undefined;
+      const egress = { curl, upstream: tls };
+      const has = { database: database !== undefined, s3Client, git: agentGit, egress };
+      const rows = demoRows(status, upstream.port, has);
+      const right = await show({ rows, upstreams, env, secrets: secretsOf(credentials, upstreams) }, io);
       if (!s3Client) io.stdout.write('without the row of S3: the npm package @aws-sdk/client-s3 is not installed\n');
+      if (!curl) io.stdout.write('without the row of curl: there is none on PATH\n');
       if ('missing' in opened) io.stdout.write(`without the rows of PostgreSQL: ${opened.missing}\n`);
       if ('missing' in openedGit) io.stdout.write(`without the rows of git: ${openedGit.missing}\n`);
-      if (args.values.keep === true) await keep(status, upstream.port, sshConfig, env, io);
+      if (args.values.keep === true) await keep(status, upstreams, sshConfig, env, io);
       return right ? EXIT.ok : EXIT.internal;
     } finally {
       await end(sidecar);
       upstream.close();
+      tls.close();
       aws.close();
       git?.close();
       await database?.close();
@@ -62,17 +68,6 @@ export const command = defineCommand({
     }
   },
 });
-
-function makeCredentials(): DemoCredentials {
-  const make = (): string => randomBytes(24).toString('base64url');
-  return { token: make(), password: make(), key: make(), consumerSecret: make(), accessSecret: make() };
-}
-
-/** Of the form that AWS gives out. */
-function makeAwsKey(): AwsKey {
-  const [id, secret] = [randomBytes(8).toString('hex').toUpperCase(), randomBytes(30).toString('base64')];
-  return { accessKeyId: `AKIA${id}`, secretAccessKey: secret };
-}
 
 /** Whether a package is there that only development needs. */
 function isInstalled(name: string): boolean {
@@ -82,55 +77,6 @@ function isInstalled(name: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Of nobody: where there is no git, its service has an upstream that cannot be reached. */
-const NO_HOST_KEY = `SHA256:${'A'.repeat(43)}`;
-
-interface Upstreams {
-  readonly upstream: DemoUpstream;
-  readonly aws: AwsUpstream;
-  readonly database: DemoDatabase | undefined;
-  readonly git: GitUpstream | undefined;
-}
-
-/** Only the sidecar gets these; what they point at is in a folder that only this user can enter. */
-async function sidecarEnvironment(
-  folder: string,
-  { token, password, key, consumerSecret, accessSecret, awsKey }: DemoCredentials & { readonly awsKey: AwsKey },
-  { upstream, aws, database, git }: Upstreams,
-  env: NodeJS.ProcessEnv,
-): Promise<NodeJS.ProcessEnv> {
-  const [passwordFile, keyFile] = [join(folder, 'password'), join(folder, 'key')];
-  await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
-  await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
-  const [header, basic, oauth, orders, awsPort, gitPort] = await freePorts(6);
-  return {
-    PATH: env['PATH'],
-    SECRETLESS_HOME: folder,
-    DEMO_HEADER_PORT: String(header),
-    DEMO_BASIC_PORT: String(basic),
-    DEMO_OAUTH_PORT: String(oauth),
-    DEMO_ORDERS_PORT: String(orders),
-    DEMO_AWS_PORT: String(awsPort),
-    DEMO_UPSTREAM_PORT: String(upstream.port),
-    DEMO_AWS_UPSTREAM_PORT: String(aws.port),
-    DEMO_GIT_PORT: String(gitPort),
-    DEMO_GIT_UPSTREAM_PORT: String(git?.port ?? 1),
-    DEMO_GIT_HOST_KEY: git?.hostKey ?? NO_HOST_KEY,
-    DEMO_GIT_KEY: git?.privateKey ?? 'none',
-    DEMO_DATABASE_PORT: String(database?.port ?? 1),
-    DEMO_DATABASE_CA: database?.caFile ?? '/',
-    DEMO_DATABASE_PASSWORD: database?.password ?? 'none',
-    DEMO_SOCKET: join(folder, 'query.sock'),
-    DEMO_PASSWORD_FILE: passwordFile,
-    DEMO_KEY_FILE: keyFile,
-    DEMO_AWS_ACCESS_KEY_ID: awsKey.accessKeyId,
-    DEMO_AWS_SECRET_ACCESS_KEY: awsKey.secretAccessKey,
-    DEMO_TOKEN: token,
-    DEMO_CONSUMER_SECRET: consumerSecret,
-    DEMO_ACCESS_SECRET: accessSecret,
-  };
 }
 
 function demoFile(): string {
@@ -175,27 +121,54 @@ async function writeSshConfig(folder: string, env: NodeJS.ProcessEnv): Promise<s
   return join(to, 'ssh_config');
 }
 
-async function runAgent(rows: readonly Row[]): Promise<Report> {
+/** An empty environment: whatever the agent can show, it did not get from there. */
+function runAgent(rows: readonly Row[]): Promise<Report> {
+  return reportOf([module('demo/agent')], rows, {});
+}
+
+/** As a user runs it: in the shell of the sidecar, with all that the sidecar was given. */
+function runLedAgent(rows: readonly Row[], env: NodeJS.ProcessEnv): Promise<Report> {
+  const node = [process.execPath, ...process.execArgv];
+  const words = [module('secretless'), 'run', '-f', demoFile(), '--', ...node, module('demo/agent')];
+  // The agent trusts the upstream's authority itself, as it does whatever runs it.
+  return reportOf(words, rows, { ...env, NODE_EXTRA_CA_CERTS: env['DEMO_TLS_UPSTREAM_CA'] });
+}
+
+/** Errors: `internal`, with what the agent said. */
+async function reportOf(words: readonly string[], rows: readonly Row[], env: NodeJS.ProcessEnv): Promise<Report> {
   const errands = JSON.stringify(rows.map(({ errand }) => errand));
-  // An empty environment: whatever the agent can show, it did not get from there.
-  const agent = spawn(process.execPath, [...process.execArgv, module('demo/agent'), errands], {
-    env: {},
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const agent = spawn(process.execPath, [...process.execArgv, ...words, errands], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let printed = '';
+  let [printed, said] = ['', ''];
   agent.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
-  await once(agent, 'close');
+  agent.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const [code] = (await once(agent, 'close')) as [number | null];
+  if (code !== 0) throw new SidecarError('internal', { detail: `the agent of the demo failed:\n${said}` });
   return JSON.parse(printed) as Report;
 }
 
+interface Show {
+  readonly rows: readonly Row[];
+  readonly upstreams: Upstreams;
+  /** Of the sidecar. */
+  readonly env: NodeJS.ProcessEnv;
+  /** What no agent may have. */
+  readonly secrets: readonly string[];
+}
+
 /** Prints the table; true where every row is right. */
-async function show(rows: readonly Row[], upstreams: Upstreams, env: NodeJS.ProcessEnv, io: Io): Promise<boolean> {
-  const { environment, outcomes } = await runAgent(rows);
-  const direct = outcomes[0]!.ms;
-  let allRight = environment.length === 0;
-  const cells = rows.map((row, at) => {
-    const outcome = outcomes[at]!;
-    const seen = seenFor(row, at, outcome, upstreams);
+async function show({ rows, upstreams, env, secrets }: Show, io: Io): Promise<boolean> {
+  const isLed = ({ errand }: Row): boolean => 'egress' in errand;
+  const alone = await runAgent(rows.filter((row) => !isLed(row)));
+  const led = await runLedAgent(rows.filter(isLed), env);
+  const outcomes = new Map([...alone.outcomes, ...led.outcomes].map((outcome) => [outcome.row, outcome]));
+  const direct = alone.outcomes[0]!.ms;
+  let allRight = true;
+  const cells = rows.map((row) => {
+    const outcome = outcomes.get(row.errand.row)!;
+    const seen = seenFor(row, outcome, upstreams);
     const right = isRight(row, outcome, seen);
     allRight &&= right;
     return [
@@ -208,12 +181,20 @@ async function show(rows: readonly Row[], upstreams: Upstreams, env: NodeJS.Proc
     ];
   });
   io.stdout.write(table(['service', 'agent sent', 'upstream saw', 'status', 'added', ''], cells));
+  const held = secretsAmong(led, secrets) + Object.keys(alone.environment).length;
   const { ok, lines } = await ledgerReport(env);
   io.stdout.write(
-    `\nagent environment: ${environment.length} variables; ledger: ${lines} events, ${ok ? 'chain verified' : 'BROKEN'}\n`,
+    `\nagent environment: ${Object.keys(alone.environment).length} variables; under \`secretless run\`: ` +
+      `${secretsAmong(led, secrets)} of ${secrets.length} secrets; ` +
+      `ledger: ${lines} events, ${ok ? 'chain verified' : 'BROKEN'}\n`,
   );
-  io.stdout.write(allRight && ok ? 'every row is right\n' : 'something is WRONG\n');
-  return allRight && ok;
+  io.stdout.write(allRight && ok && held === 0 ? 'every row is right\n' : 'something is WRONG\n');
+  return allRight && ok && held === 0;
+}
+
+function secretsAmong({ environment }: Report, secrets: readonly string[]): number {
+  const text = JSON.stringify(Object.values(environment));
+  return secrets.filter((secret) => text.includes(JSON.stringify(secret).slice(1, -1))).length;
 }
 
 /** Median through the sidecar less the median of a direct call: for HTTP one that is refused, elsewhere one with the real credential. */
@@ -224,20 +205,20 @@ function added({ service }: Row, { ms }: Outcome, direct: number): string {
 /** What the upstream of a row saw of it. */
 function seenFor(
   { errand }: Row,
-  at: number,
   outcome: Outcome,
-  { upstream, aws, git }: Upstreams,
+  { upstream, tls, aws, git }: Upstreams,
 ): Pick<Seen, 'credential'> | undefined {
   if ('postgres' in errand) return seenBy(outcome);
   if ('git' in errand)
     return git!.seen.find(({ method }) => (method === 'upload-pack') === (errand.git.verb === 'clone'));
-  const seen = 'aws' in errand ? aws.seen : upstream.seen;
-  return seen.find(({ row }) => row === String(at));
+  const { seen } = 'aws' in errand ? aws : 'egress' in errand ? tls : upstream;
+  return seen.find(({ row }) => row === errand.row);
 }
 
 /** Median without the sidecar, where it is not that of the HTTP upstream. */
-function directFor({ errand }: Row, { aws, database }: Upstreams): number | undefined {
+function directFor({ errand }: Row, { tls, aws, database }: Upstreams): number | undefined {
   if ('postgres' in errand) return database!.directMs;
+  if ('egress' in errand) return errand.egress.client === 'grpc' ? tls.directMs.message : tls.directMs.request;
   return 'aws' in errand ? aws.directMs : undefined;
 }
 
@@ -253,7 +234,7 @@ async function ledgerReport(env: NodeJS.ProcessEnv): Promise<{ ok: boolean; line
 
 async function keep(
   status: SidecarStatus,
-  port: number,
+  { upstream: { port }, tls }: Upstreams,
   sshConfig: string | undefined,
   env: NodeJS.ProcessEnv,
   io: Io,
@@ -278,6 +259,7 @@ async function keep(
             `  ssh -F ${sshConfig} git uptime     # the upstream knows git alone`,
           ]),
       `  http_proxy=${at('oauth')} curl -i http://127.0.0.1:${port}/v1/statuses`,
+      `  https_proxy=http://127.0.0.1:${env['DEMO_EGRESS_PORT']} curl -i --cacert ${home}/egress-ca.pem https://${GUARDED_HOST}:${tls.port}/v1/items`,
       `  SECRETLESS_HOME=${home} npm run -s secretless -- status`,
       `  SECRETLESS_HOME=${home} npm run -s secretless -- ledger tail`,
       '',

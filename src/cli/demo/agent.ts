@@ -1,14 +1,15 @@
 import { request as open, type IncomingMessage, type RequestOptions } from 'node:http';
 import { callAws, type AwsErrand } from './aws-agent.ts';
 import { queryOnce, type DatabaseErrand } from './database-agent.ts';
+import { callOut, type EgressErrand } from './egress-agent.ts';
 import { runGit, type GitErrand } from './git-agent.ts';
 
 /**
- * The agent of the demo: a process of its own with an empty environment. It knows addresses and holds nothing.
- * Reads its errands as JSON from the command line and prints what became of them as JSON.
+ * The agent of the demo: a process of its own that knows addresses and holds nothing; its environment is empty, or the
+ * one of `secretless run`. Reads its errands as JSON from the command line and prints what became of them as JSON.
  */
 
-export type Errand = HttpErrand | DatabaseErrand | AwsErrand | GitErrand;
+export type Errand = HttpErrand | DatabaseErrand | AwsErrand | GitErrand | EgressErrand;
 
 export interface HttpErrand {
   readonly row: string;
@@ -24,7 +25,7 @@ export interface HttpErrand {
 
 export interface Outcome {
   readonly row: string;
-  /** HTTP status, SQLSTATE, or exit code. */
+  /** HTTP status, `grpc-status`, SQLSTATE, or exit code. */
   readonly status: number | string;
   /** Times at which pieces of the body arrived, in milliseconds since the head. */
   readonly arrivals: readonly number[];
@@ -36,20 +37,22 @@ export interface Outcome {
 const ROUNDS = 40;
 
 export interface Report {
-  readonly environment: readonly string[];
+  /** What it could read there, for the demo to look through. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly outcomes: readonly Outcome[];
 }
 
 async function run(errands: readonly Errand[]): Promise<Report> {
   const outcomes: Outcome[] = [];
   for (const errand of errands) outcomes.push(await act(errand));
-  return { environment: Object.keys(process.env), outcomes };
+  return { environment: process.env, outcomes };
 }
 
 function act(errand: Errand): Promise<Outcome> {
   if ('postgres' in errand) return queryOnce(errand);
   if ('aws' in errand) return callAws(errand);
   if ('git' in errand) return runGit(errand);
+  if ('egress' in errand) return callOut(errand);
   return errand.websocket === true ? echo(errand) : fetchOnce(errand);
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { issueAuthority } from '../../certificate/authority.ts';
+import type { Identity } from '../../certificate/certificate.ts';
 import { issueServerIdentity } from '../../certificate/server.ts';
 import { medianRoundTrip, type PgClient } from './database-agent.ts';
 import type { Missing } from './postgres-binaries.ts';
@@ -18,12 +18,11 @@ export interface DemoDatabase {
   close(): Promise<void>;
 }
 
-/** Where the packages it needs are not installed (they are for development), the reason. */
-export async function openDatabase(folder: string): Promise<DemoDatabase | Missing> {
+/** `authority` signs its certificate. Where the packages it needs are not installed (they are for development), the reason. */
+export async function openDatabase(folder: string, authority: Identity): Promise<DemoDatabase | Missing> {
   const driver = await import('pg').catch(() => undefined);
   if (driver === undefined) return { missing: 'the npm package pg is not installed' };
   const password = randomBytes(24).toString('base64url');
-  const authority = await issueAuthority('demo authority');
   const identity = await issueServerIdentity(authority, ['127.0.0.1']);
   const server = await startPostgresServer({
     version: 18,

@@ -43,7 +43,7 @@ const PACK = new RegExp(`^git[- ](upload-pack|receive-pack) '/?${REPOSITORY.repl
 
 /** Errors: none; where `git` or `ssh` is missing, which. */
 export async function openGitUpstream(folder: string, env: NodeJS.ProcessEnv): Promise<GitUpstream | Missing> {
-  const [git, ssh] = [await find('git', env), await find('ssh', env)];
+  const [git, ssh] = [await findProgram('git', env), await findProgram('ssh', env)];
   if (git === undefined || ssh === undefined) {
     return { missing: `there is no ${git === undefined ? 'git' : 'ssh'} on PATH` };
   }
@@ -113,7 +113,8 @@ async function makeRepository(git: string, folder: string): Promise<void> {
   await say('update-ref', 'refs/heads/main', await say('commit-tree', '-m', 'A note', await say('write-tree')));
 }
 
-async function find(name: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+/** Its path, where it is on PATH. */
+export async function findProgram(name: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   for (const folder of (env['PATH'] ?? '').split(delimiter)) {
     const path = join(folder, name);
     const there = await access(path, constants.X_OK).then(

@@ -1,6 +1,7 @@
 import type { SidecarStatus } from '../../sidecar/state.ts';
 import type { Errand, HttpErrand, Outcome } from './agent.ts';
 import { NOTE, type AwsErrand } from './aws-agent.ts';
+import { egressRows, type EgressParts } from './egress-rows.ts';
 import type { GitErrand } from './git-agent.ts';
 import { REPOSITORY } from './git-upstream.ts';
 import type { Seen } from './upstream.ts';
@@ -24,6 +25,7 @@ export interface Row {
 export interface DemoParts {
   readonly database: boolean;
   readonly s3Client: boolean;
+  readonly egress: EgressParts;
   /** How the agent runs git; undefined where it cannot. */
   readonly git: Pick<GitErrand['git'], 'folder' | 'programs' | 'sshConfig'> | undefined;
 }
@@ -33,6 +35,7 @@ export function demoRows(status: SidecarStatus, upstreamPort: number, has: DemoP
   const errands = errandsFor(status, upstreamPort);
   const rows = [...lentRows(errands), ...streamedRows(errands), ...refusedRows(errands)];
   rows.push(...awsRows(errands).filter(({ errand }) => has.s3Client || errand.aws.call === 'PutItem'));
+  rows.push(...egressRows(has.egress));
   if (has.database) rows.push(...databaseRows(errands));
   if (has.git !== undefined) rows.push(...gitRows(has.git));
   return rows.map((row, at) => ({ ...row, errand: { ...row.errand, row: String(at) } }));
@@ -213,6 +216,7 @@ function gitRows(git: NonNullable<DemoParts['git']>): Row[] {
 
 /** What the row did, in words. */
 export function deedOf({ errand }: Row): string {
+  if ('egress' in errand) return `${errand.egress.client} ${errand.egress.url.replace(/:\d+/, '')}`;
   if ('git' in errand) return `git ${errand.git.verb} ${errand.git.url}`;
   if ('aws' in errand) return errand.aws.call;
   if ('postgres' in errand) return `psql :${errand.postgres.port}/${errand.postgres.database}`;

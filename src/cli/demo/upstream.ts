@@ -96,18 +96,18 @@ function upgrade(request: IncomingMessage, socket: Duplex, credentials: DemoCred
 /** The credential that a request brings, described; undefined where it brings none that is right. */
 function accepted(request: IncomingMessage, credentials: DemoCredentials): string | undefined {
   const authorization = request.headers.authorization ?? '';
-  if (same(authorization, `Bearer ${credentials.token}`))
+  if (isSame(authorization, `Bearer ${credentials.token}`))
     return `Bearer token (${credentials.token.length} characters)`;
   const basic = `Basic ${Buffer.from(`demo-user:${credentials.password}`).toString('base64')}`;
-  if (same(authorization, basic)) return `Basic demo-user + password (${credentials.password.length} characters)`;
+  if (isSame(authorization, basic)) return `Basic demo-user + password (${credentials.password.length} characters)`;
   const url = new URL(request.url!, `http://${request.headers.host}`);
   const key = url.searchParams.getAll('key');
-  if (key.length === 1 && same(key[0]!, credentials.key)) return `?key= (${key[0]!.length} characters)`;
+  if (key.length === 1 && isSame(key[0]!, credentials.key)) return `?key= (${key[0]!.length} characters)`;
   if (isSigned(request.method!, url, authorization, credentials)) return 'OAuth 1.0a signature (2 secrets)';
   return undefined;
 }
 
-function same(given: string, right: string): boolean {
+export function isSame(given: string, right: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(right)];
   return a.length === b.length && timingSafeEqual(a, b);
 }
@@ -124,7 +124,7 @@ function isSigned(method: string, url: URL, authorization: string, credentials: 
     .sort();
   const base = [method, `${url.origin}${url.pathname}`, pairs.join('&')].map(percent).join('&');
   const key = `${percent(credentials.consumerSecret)}&${percent(credentials.accessSecret)}`;
-  return same(signature, createHmac('sha1', key).update(base).digest('base64'));
+  return isSame(signature, createHmac('sha1', key).update(base).digest('base64'));
 }
 
 function percent(text: string): string {

@@ -1,5 +1,4 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Target } from './target.ts';
 
 const BETWEEN_MS = 100;
 
@@ -7,7 +6,7 @@ const BETWEEN_MS = 100;
 export type Turn<Figure> = { readonly figure: Figure } | { readonly failure: string };
 
 /** One round takes every target in turn, and every second round goes backwards: a drift of the machine favours nobody. */
-export async function byTurns<Figure>(
+export async function byTurns<Target extends { readonly name: string }, Figure>(
   targets: readonly Target[],
   rounds: number,
   measure: (target: Target, round: number) => Promise<Figure>,
