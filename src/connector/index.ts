@@ -5,6 +5,7 @@ export * from './head.ts';
 export * from './origin.ts';
 export * from './pattern/pattern.ts';
 export * from './relay.ts';
+export * from './spent.ts';
 export { readPem } from './pem-file.ts';
 export * from './text.ts';
 export type { Credentials } from '../credential/lease.ts';

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { Splicing } from './splice.ts';
 import { startToy, toyService } from './testdata/rig.ts';
 
 async function spliced(options: Parameters<typeof startToy>[0] = {}) {
@@ -111,4 +113,53 @@ test('a command that comes while a connection is about to be ended is answered f
   agent.send('.');
   await agent.hears('bye\n');
   expect(agent.text()).toBe('welcome\none.two.bye\n');
+});
+
+/** The two ends of a connection over TCP. */
+async function connected(): Promise<readonly [Socket, Socket]> {
+  const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const far = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const [near] = (await once(server, 'connection')) as [Socket];
+  server.close();
+  onTestFinished(() => void [far, near].map((socket) => socket.destroy()));
+  return [near, far];
+}
+
+test('large chunks are freed once they have left, and arrive as they were', async () => {
+  const [downstream, agent] = await connected();
+  const [upstream, server] = await connected();
+  const seen: Buffer[] = [];
+  downstream.on('data', (chunk: Buffer) => seen.push(chunk));
+  downstream.pause();
+  new Splicing(downstream, upstream, { plan: { then: 'splice' }, idleSeconds: 0 });
+  const sent = randomBytes(4 * 1024 * 1024);
+  const arrived: Buffer[] = [];
+  server.on('data', (chunk: Buffer) => arrived.push(chunk));
+  agent.end(sent);
+  await once(server, 'end');
+  await pause(20);
+  expect(Buffer.concat(arrived).equals(sent)).toBe(true);
+  expect(seen.filter(({ length }) => length >= 8 * 1024)).toEqual([]);
+  // All of them but what was small.
+  expect(seen.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(sent.length / 4);
+});
+
+test('chunks that wait in memory are not freed before they have left', async () => {
+  const [downstream, agent] = await connected();
+  const [upstream, server] = await connected();
+  const seen: Buffer[] = [];
+  downstream.on('data', (chunk: Buffer) => seen.push(chunk));
+  downstream.pause();
+  upstream.cork();
+  new Splicing(downstream, upstream, { plan: { then: 'splice' }, idleSeconds: 0 });
+  const sent = randomBytes(64 * 1024);
+  agent.write(sent);
+  await pause(100);
+  expect(Buffer.concat(seen).equals(sent.subarray(0, Buffer.concat(seen).length))).toBe(true);
+  expect(seen.length).toBeGreaterThan(0);
+  upstream.uncork();
+  const arrived: Buffer[] = [];
+  server.on('data', (chunk: Buffer) => arrived.push(chunk));
+  await vi.waitFor(() => expect(Buffer.concat(arrived).equals(sent)).toBe(true));
 });

@@ -1,10 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Splice } from '../connector/handshake.ts';
+import { freeSpent, isWhole } from '../connector/spent.ts';
 import { SidecarError } from '../error.ts';
 import { youngGeneration } from '../young-generation.ts';
 
 /** How long a connection must rest to be ended: a command may be on its way. */
 const QUIET_MS = 20;
+/** Chunks from which on their memory is freed at once. */
+const FREED_BYTES_MIN = 8 * 1024;
 /** For the other side to take in the last bytes of a connection that was ended. */
 const LINGER_MS = 1_000;
 
@@ -131,8 +134,19 @@ export class Splicing {
  * though the kernel took it whole: stopping and starting the reader for each of those is what a COPY would mostly do.
  */
 function send(to: Socket, chunk: Buffer): boolean {
-  youngGeneration.passed(chunk.length);
-  return to.write(chunk) || to.writableLength === 0;
+  return passOn(to, chunk) || to.writableLength === 0;
+}
+
+/** A large chunk is freed once it has left; of small ones the collector has less work than that would be. */
+function passOn(to: Socket, chunk: Buffer): boolean {
+  if (chunk.length < FREED_BYTES_MIN || !isWhole(chunk)) {
+    youngGeneration.passed(chunk.length);
+    return to.write(chunk);
+  }
+  return to.write(chunk, (error) => {
+    // After an error nobody knows what the system holds on to.
+    if (!error) freeSpent(chunk);
+  });
 }
 
 /**

@@ -1,6 +1,7 @@
+import { freeSpent } from 'secretless-sidecar/connector';
 import { LENGTH_BYTES, TAG_BYTES, type Opener, type Sealer } from './aead.ts';
 import { fillPadding } from './padding.ts';
-import { free, type Scratch, type Written } from './scratch.ts';
+import type { Scratch, Written } from './scratch.ts';
 import { SshError } from './ssh-error.ts';
 import { PACKET_BYTES_MAX } from './ssh2-source.ts';
 
@@ -44,8 +45,8 @@ function lending(delivery: Delivered, sealed?: Buffer): () => Written {
     return (error) => {
       written?.(error);
       if (error) return;
-      if (own !== undefined) free(own);
-      if (sealed !== undefined) free(sealed);
+      if (own !== undefined) freeSpent(own);
+      if (sealed !== undefined) freeSpent(sealed);
     };
   };
 }

@@ -1,9 +1,10 @@
+import { freeSpent } from 'secretless-sidecar/connector';
+
 /** What `write` of a stream calls back. */
 export type Written = (error?: Error | null) => void;
 
 /**
- * Memory that a socket was read into, to be freed as soon as all of it has been used up. V8 sees but the small objects
- * that own such memory: it lets tens of MB wait, and a collection of them costs more than the ciphers do.
+ * Memory that a socket was read into, to be freed as soon as all of it has been used up (see `freeSpent`).
  *
  * Whatever is not known to be used up stays, and is collected like anything else.
  */
@@ -54,17 +55,6 @@ export class Scratch {
   }
 
   #free(): void {
-    if (this.#read && this.#rest === 0 && this.#writes === 0) free(this.#memory);
+    if (this.#read && this.#rest === 0 && this.#writes === 0) freeSpent(this.#memory);
   }
-}
-
-/** Frees the memory of `bytes` where it holds nothing else; there are none in it any more. */
-export function free(bytes: Buffer): void {
-  const { buffer } = bytes;
-  if (isWhole(bytes) && buffer instanceof ArrayBuffer) buffer.transfer(0);
-}
-
-/** Whether there is nothing beside it in its memory: many small buffers share theirs. */
-export function isWhole(bytes: Buffer): boolean {
-  return bytes.length > 0 && bytes.length === bytes.buffer.byteLength;
 }

@@ -1,11 +1,12 @@
 import type { Duplex } from 'node:stream';
+import { isWhole } from 'secretless-sidecar/connector';
 import { AeadCipher, AeadDecipher, type Send } from './aead-packets.ts';
 import { checkNegotiated, chooseAlgorithms, offerOf, rekeyBytes, type Algorithms } from './algorithms.ts';
 import { closeSoon, reasonOf } from './closing.ts';
 import { HostKeyCheck } from './host-key-check.ts';
 import { Message } from './message-numbers.ts';
 import { RekeyClock } from './rekey-clock.ts';
-import { isWhole, Scratch } from './scratch.ts';
+import { Scratch } from './scratch.ts';
 import { ssh2, type Negotiated, type Ssh2Config, type Ssh2HostKey, type Ssh2Protocol } from './ssh2-protocol.ts';
 import { SshError } from './ssh-error.ts';
 import { wire, WireReader } from './wire.ts';
