@@ -46,7 +46,7 @@ export function environmentOf(config: Config, question: EnvironmentQuestion): Ag
       AWS_CONFIG_FILE: '/dev/null',
       AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
     },
-    unset: UNSET,
+    unset: url === undefined ? [...UNSET, 'AWS_ENDPOINT_URL', ...endpointVariables().map(({ name }) => name)] : UNSET,
   };
 }
 

@@ -6,6 +6,7 @@ import { Callers } from './callers.ts';
 import { bytesOf, Config } from './config.ts';
 import { refuseInDialect } from './dialect/refuse.ts';
 import type { Kept } from './exchange.ts';
+import { isPlaceable } from './placing.ts';
 import { BucketRegions } from './learnt/bucket-regions.ts';
 import { Clocks } from './learnt/clocks.ts';
 import { Signers } from './signers.ts';
@@ -53,6 +54,7 @@ export const aws = defineHttpConnector({
       : []),
   ],
   environment: environmentOf,
+  reaches: (_, host) => isPlaceable(host),
   open: (config) => new AwsService(config),
 });
 

@@ -158,3 +158,29 @@ function codeError() {
   }
   throw new Error('an unsigned request was taken');
 }
+
+describe('hosts that requests are taken for without an address', () => {
+  test.each([
+    ['s3.eu-central-1.amazonaws.com', true],
+    ['a.bucket.s3.eu-central-1.amazonaws.com', true],
+    ['dynamodb.us-gov-west-1.amazonaws.com', true],
+    ['sts.amazonaws.com', true],
+    ['iam.amazonaws.com', true],
+    ['s3.cn-north-1.amazonaws.com.cn', true],
+    ['abc123.execute-api.eu-west-1.amazonaws.com', true],
+    ['id.lambda-url.eu-west-1.on.aws', true],
+    ['vpce-1-2.sqs.eu-west-1.vpce.amazonaws.com', true],
+    ['unknown-thing.eu-west-1.amazonaws.com', false],
+    ['amazonaws.com', false],
+    ['aws.amazon.com', false],
+    ['console.aws.amazon.com', false],
+    ['s3.eu-central-1.amazonaws.com.evil.test', false],
+    ['s3.eu-central-1.amazonaws.com.', false],
+    ['s3-eu-central-1.evilamazonaws.com', false],
+    ['192.0.2.1', false],
+    ['localhost', false],
+    ['169.254.169.254', false],
+  ])('%s: %s', (host, taken) => {
+    expect(aws.reaches!({}, host)).toBe(taken);
+  });
+});

@@ -57,6 +57,11 @@ export function placeUnsigned(config: Config, arrival: Arrival): Placed {
   return at(arrival, origin, config.service ?? '', config.region, undefined);
 }
 
+/** Whether a host is one of AWS, of a service that is known: all others are nobody's to sign for. */
+export function isPlaceable(host: string): boolean {
+  return fromHost({ host }) !== undefined;
+}
+
 function placeByOrigin(config: Config, arrival: Arrival, origin: Origin, scope: ScopePlace): Placed {
   if (!isAwsHost(origin.host)) {
     refuseUnbound(arrival, origin);

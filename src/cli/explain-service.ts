@@ -10,17 +10,21 @@ export const SSH_CONNECTOR = 'ssh';
 export const AGENT_CONNECTOR = 'ssh-agent';
 
 /** Addresses that the service is asked at; of one without any, those of `egress`. */
-export function listenersOf({ egress }: Config, { listenOn, target }: ServiceConfig): string[] {
-  const throughEgress = listenOn.length === 0 && target !== undefined;
-  return (throughEgress ? (egress?.listenOn ?? []) : listenOn).map(formatListenAddress);
+export function listenersOf({ egress }: Config, service: ServiceConfig): string[] {
+  return (isLed(service) ? (egress?.listenOn ?? []) : service.listenOn).map(formatListenAddress);
 }
 
 /** Who asks the service, where nobody is named. Errors: `UsageError` where that must be somebody with a token. */
-export function usualAskerOf({ egress, agents }: Config, { agent, listenOn, target }: ServiceConfig): string {
-  if (egress === undefined || listenOn.length > 0 || target === undefined) return agent;
+export function usualAskerOf({ egress, agents }: Config, { agent, ...service }: ServiceConfig): string {
+  if (egress === undefined || !isLed(service)) return agent;
   if (egress.agent !== undefined) return egress.agent;
   if (Object.keys(agents).length === 0) return 'local';
   throw new UsageError('who asks through `egress` shows a token: say with --agent who it is');
+}
+
+/** Whether `egress` leads to it: by its target, or by the hosts that its connector knows. */
+function isLed({ connector, listenOn, target }: Pick<ServiceConfig, 'connector' | 'listenOn' | 'target'>): boolean {
+  return listenOn.length === 0 && (target !== undefined || connector === AWS_CONNECTOR);
 }
 
 /** Errors: `UsageError`. */

@@ -9,6 +9,7 @@ export interface CatalogConnector extends Pick<
 > {
   readonly kind: string;
   readonly routes?: boolean;
+  reaches?(config: never, host: string): boolean;
   readonly sharesListeners?: boolean;
   via?(config: never): string | undefined;
   readonly credentials: readonly CredentialSpec[];

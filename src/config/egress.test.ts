@@ -2,7 +2,7 @@ import { Ajv } from 'ajv';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { emitSchema } from './emit.ts';
-import { errors, load, ownCatalog, warnings, wholeCatalog } from './testdata/catalogs.ts';
+import { errors, examplesCatalog, load, ownCatalog, warnings, wholeCatalog } from './testdata/catalogs.ts';
 
 const GITHUB = `  github:
     connector: http
@@ -337,6 +337,71 @@ describe('a service that is reached through egress', () => {
     expect(validate(parse(file('').replace(/ {4}target.*\n/, '')))).toBe(false);
     expect(validate(parse(file('mode: reverse')))).toBe(false);
     expect(validate(parse(file('', 'agents: { a: {} }\n')))).toBe(false);
+  });
+});
+
+describe('a service whose connector knows its hosts', () => {
+  const options = { catalog: examplesCatalog };
+  const CREDENTIALS = 'credentials: { accessKeyId: { from: env, get: I }, secretAccessKey: { from: env, get: S } }';
+  const cloud = (name: string, more = ''): string => `  ${name}: { connector: aws, ${CREDENTIALS}${more} }\n`;
+  const listening = ', listenOn: "tcp://127.0.0.1:1"';
+
+  test('needs neither target nor address where there is an egress', () => {
+    const { config, problems } = load(file('', '', cloud('a')), options);
+    expect(problems).toEqual([]);
+    expect(config?.services).toMatchObject([{ name: 'a', listenOn: [], match: [] }]);
+    expect(config?.services[0]?.target).toBeUndefined();
+    expect(errors(file('', '', cloud('a')).replace(/^egress.*\n/m, ''), options)).toEqual([
+      '3:3 the key "listenOn" is missing',
+    ]);
+  });
+
+  test('is the only one, beside those with an address or a target', () => {
+    expect(errors(file('', '', cloud('a') + cloud('b')), options)).toEqual([
+      '5:3 finds out itself where requests go, as service "a" does: through `egress` one may, so give one a `target` or a `listenOn`',
+    ]);
+    const beside = cloud('b', listening) + cloud('c', ', target: "https://s3.aws.test"');
+    expect(errors(file('', '', cloud('a') + beside), options)).toEqual([]);
+  });
+
+  test('gets the requests of its hosts, which `allow` therefore does not name, nor has it an agent of its own', () => {
+    expect(errors(file('allow: ["https://s3.aws.test"]', '', cloud('a')), options)).toEqual([
+      '2:53 is a host of service "a", which gets its requests: leave it out',
+    ]);
+    const others = 'allow: ["https://*.aws.test", "https://s3.aws.test:8443", "http://s3.aws.test", "https://x.test"]';
+    expect(errors(file(others, '', cloud('a')), options)).toEqual([]);
+    expect(errors(file('allow: ["https://s3.aws.test"]', '', cloud('a', listening)), options)).toEqual([]);
+    expect(errors(file('', '', cloud('a', ', agent: jo')), options)).toEqual([
+      expect.stringContaining('belongs to a listener'),
+    ]);
+  });
+
+  test('needs no address for editors either', () => {
+    const validate = new Ajv({ strict: false }).compile(emitSchema(examplesCatalog));
+    expect(validate(parse(file('', '', cloud('a'))))).toBe(true);
+  });
+});
+
+describe('a file without services', () => {
+  const lone = (egress: string, more = ''): string => file(egress, '', '').replace('services:\n', more);
+
+  test('is one whose egress lets something pass', () => {
+    for (const more of ['', 'services: {}\n']) {
+      expect(load(lone('allow: ["https://a.example"]', more)).config?.services).toEqual([]);
+      expect(errors(lone('unmatched: pass', more))).toEqual([]);
+    }
+    expect(errors(lone(''))).toEqual(['1:1 the key "services" is missing']);
+    expect(errors(lone('', 'services: {}\n'))).toEqual(['3:11 must not be empty']);
+    expect(errors('version: "2"\nservices: {}\n')).toEqual(['2:11 must not be empty']);
+    expect(errors('version: "2"\n')).toEqual(['1:1 the key "services" is missing']);
+  });
+
+  test('is that for editors where it has an egress', () => {
+    const validate = new Ajv({ strict: false }).compile(emitSchema(wholeCatalog));
+    expect(validate(parse(lone('unmatched: pass')))).toBe(true);
+    expect(validate({ version: '2' })).toBe(false);
+    expect(validate({ version: '2', services: {} })).toBe(false);
+    expect(validate({ version: '2', services: [] })).toBe(false);
   });
 });
 

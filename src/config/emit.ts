@@ -9,7 +9,7 @@ export function emitSchema(catalog: Catalog): object {
   const written = grammar('written', words);
   const services = written.properties.services as unknown as { additionalProperties: ServiceSchema };
   const mapForm = { ...services, additionalProperties: withProtocol(services.additionalProperties, catalog) };
-  const listForm = Type.Array(listService(words), { minItems: 1 });
+  const listForm = Type.Array(listService(words));
   const { type, properties, required } = written;
   const version2 = {
     type,
@@ -20,6 +20,10 @@ export function emitSchema(catalog: Catalog): object {
       services: { if: { type: 'array' }, then: listForm, else: mapForm },
       providers: { ...properties.providers, additionalProperties: providerSchema(catalog) },
     },
+    // Of `egress` alone a file may consist that only lets origins pass.
+    if: { required: ['egress'] },
+    then: {},
+    else: { required: ['services'], properties: { services: { minProperties: 1, minItems: 1 } } },
   };
   const schema = {
     $schema: 'http://json-schema.org/draft-07/schema#',
@@ -39,8 +43,8 @@ interface ServiceSchema {
 /** A service with the old word for its connector, and the `config` that each connector takes. */
 function withProtocol(service: ServiceSchema, catalog: Catalog): object {
   // Only what other services lead through, or what is reached through `egress`, may do without an address.
-  const via = catalog.connectors.filter((connector) => connector.via !== undefined);
-  const words = connectorWords({ ...catalog, connectors: via });
+  const without = catalog.connectors.filter((one) => one.via !== undefined || one.reaches !== undefined);
+  const words = connectorWords({ ...catalog, connectors: without });
   const addressed = { anyOf: [{ required: ['listenOn'] }, { required: ['target'] }] };
   const mayGoWithout = { properties: { connector: { enum: words } }, required: ['connector'] };
   const protocol = { type: 'string', description: 'Old word for `connector`', deprecated: true };

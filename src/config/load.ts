@@ -9,7 +9,7 @@ import { checkPassages } from './passages.ts';
 import { printable } from './print.ts';
 import type { Problem, Report } from './problem.ts';
 import { buildProviders } from './providers.ts';
-import { checkReached } from './reached.ts';
+import { checkReached, checkServed } from './reached.ts';
 import { readYaml } from './read.ts';
 import { callers, checkRules } from './rules.ts';
 import { grammar, type Document } from './schema.ts';
@@ -67,6 +67,7 @@ function build(document: Loose<Document>, file: MapNode, report: Report, options
   });
   const agents = buildAgents(document.agents, context);
   const egress = buildEgress(document.egress, agents, context);
+  checkServed(egress, context);
   checkPassages(built, egress !== undefined || file.entries.has('egress'), context);
   checkReached(built, egress, context);
   const telemetry = buildTelemetry(document.telemetry, context);

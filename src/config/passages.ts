@@ -76,7 +76,7 @@ function checkWritten(name: string, built: BuiltService | undefined, egress: boo
   if (written === undefined) {
     // A target that is wrong has its own problem.
     const hasTarget = built?.kind === 'http' && service.entries.has('target');
-    if (egress && hasTarget) return;
+    if (egress && (hasTarget || built?.reaches !== undefined)) return;
     report.error(path, missing(built, egress, hasTarget), { on: 'key' });
   } else if (written.node.kind === 'list' && written.node.items.length === 0) {
     report.error([...path, 'listenOn'], 'must not be empty');

@@ -9,10 +9,18 @@ import type { BuiltService } from './service.ts';
 
 type Reached = ServiceConfig & Required<Pick<ServiceConfig, 'target'>>;
 
-/** True for what has no address of its own, because clients ask for its target. */
-export function isReached({ service, kind }: BuiltService, { options }: Context): boolean {
+/** A file without services is one whose `egress` lets something pass. */
+export function checkServed(egress: EgressConfig | undefined, { report, options }: Context): void {
+  if (egress !== undefined && (egress.allow.length > 0 || egress.unmatched === 'pass')) return;
+  const written = nodeAt(options.tree, ['services'])?.node;
+  if (written === undefined) report.error([], 'the key "services" is missing', { on: 'key' });
+  else if (written.kind === 'map' && written.entries.size === 0) report.error(['services'], 'must not be empty');
+}
+
+/** True for what has no address of its own, because clients ask for its target, or for a host that its connector knows. */
+function isReached({ service, kind, reaches }: BuiltService, { options }: Context): boolean {
   const isWritten = nodeAt(options.tree, ['services', service.name, 'listenOn']) !== undefined;
-  return kind === 'http' && service.target !== undefined && !isWritten;
+  return kind === 'http' && (service.target !== undefined || reaches !== undefined) && !isWritten;
 }
 
 /** Checks the services that are reached through `egress`, against each other and against what it says. */
@@ -20,7 +28,10 @@ export function checkReached(built: readonly BuiltService[], egress: EgressConfi
   if (egress === undefined) return;
   const { report, options } = context;
   const reached = built.filter((one) => isReached(one, context));
-  const services = reached.map(({ service }) => service as Reached);
+  const claiming = reached.filter(({ reaches }) => reaches !== undefined);
+  const services = reached
+    .filter(({ service }) => service.target !== undefined)
+    .map(({ service }) => service as Reached);
   for (const { service, written } of reached) {
     if (!written.agent) continue;
     const message = 'belongs to a listener, and this service has none: `agents` say who asks through `egress`';
@@ -31,9 +42,10 @@ export function checkReached(built: readonly BuiltService[], egress: EgressConfi
     checkIssued(service, egress, context);
     checkMode(service, egress, context);
   });
-  checkAllowed(services, context);
+  checkClaims(claiming, context);
+  checkAllowed(services, claiming, context);
   const isWritten = nodeAt(options.tree, ['egress']) !== undefined;
-  if (isWritten && services.length === 0 && egress.allow.length === 0 && egress.unmatched === 'deny') {
+  if (isWritten && reached.length === 0 && egress.allow.length === 0 && egress.unmatched === 'deny') {
     const message = 'leads nowhere: no service has a `target` and no `listenOn`, and `allow` names no origin';
     if (!report.failed) report.warn(['egress'], message, { on: 'key' });
   }
@@ -65,14 +77,33 @@ function checkMode({ name, target }: Reached, { mode }: EgressConfig, { report }
   report.error(['services', name, 'target'], 'in transparent mode connections come from the ports 443 and 80 alone');
 }
 
+/** One host, one service: what several connectors claim cannot be told apart. */
+function checkClaims([first, ...rest]: readonly BuiltService[], { report }: Context): void {
+  for (const { service } of rest) {
+    const message = `finds out itself where requests go, as service ${quote(first!.service.name)} does: through \`egress\` one may, so give one a \`target\` or a \`listenOn\``;
+    report.error(['services', service.name], message, { on: 'key' });
+  }
+}
+
 /** A service comes first, so that the word in `allow` would be none. */
-function checkAllowed(services: readonly Reached[], { report, options }: Context): void {
+function checkAllowed(
+  services: readonly Reached[],
+  claiming: readonly BuiltService[],
+  { report, options }: Context,
+): void {
   const written = nodeAt(options.tree, ['egress', 'allow'])?.node;
   const items = written?.kind === 'list' ? written.items : [];
   items.forEach((item, at) => {
     const parsed = parseOriginPattern(stringOf(item) ?? '');
     if ('problem' in parsed || parsed.pattern.below) return;
-    const service = services.find(({ target }) => isSameOrigin(target.origin, parsed.pattern));
+    const { pattern } = parsed;
+    const isClaimed = pattern.scheme === 'https' && pattern.port === 443;
+    const claims = claiming.find(({ reaches }) => isClaimed && reaches!(pattern.host));
+    const service = services.find(({ target }) => isSameOrigin(target.origin, pattern));
+    if (service === undefined && claims !== undefined) {
+      const message = `is a host of service ${quote(claims.service.name)}, which gets its requests: leave it out`;
+      report.error(['egress', 'allow', at], message);
+    }
     if (service === undefined) return;
     const message = `is the target of service ${quote(service.name)}, which gets its requests: leave it out of one`;
     report.error(['egress', 'allow', at], message);

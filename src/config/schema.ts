@@ -101,7 +101,7 @@ function service(view: View, words: Words) {
 export function grammar(view: View, words: Words = { connectors: [], providers: [] }) {
   return strict({
     version: orShort(view, Type.Literal('2'), Type.Literal(2)),
-    services: mapOf(service(view, words), { minProperties: 1, description: 'Services by name' }),
+    services: Type.Optional(mapOf(service(view, words), { description: 'Services by name' })),
     providers: Type.Optional(
       mapOf(
         Type.Object(
@@ -213,4 +213,4 @@ export const version1 = strict({
 });
 
 export type Document = Static<ReturnType<typeof grammar>>;
-export type Service = Document['services'][string];
+export type Service = NonNullable<Document['services']>[string];

@@ -25,6 +25,8 @@ export interface BuiltService {
   readonly kind: string | undefined;
   /** True where the connector itself finds out where a request goes. */
   readonly routes: boolean;
+  /** Of one that `routes`: whether requests for a host are its own; undefined where it is reached by its address alone. */
+  readonly reaches: ((host: string) => boolean) | undefined;
   /** True where the connector finds out which of several services of an address is meant. */
   readonly sharesListeners: boolean;
   /** Name of the service that this one's upstream is reached through. */
@@ -73,6 +75,8 @@ export function buildService(name: string, written: WrittenService, context: Con
     service,
     kind,
     routes,
+    reaches:
+      routes && connector.reaches !== undefined ? (host) => connector.reaches!(config as never, host) : undefined,
     sharesListeners: connector?.sharesListeners === true,
     via,
     written: {

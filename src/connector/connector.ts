@@ -77,6 +77,12 @@ export interface HttpConnector<Schema extends TSchema = TSchema, Name extends st
    * patterns.
    */
   readonly routes?: boolean;
+  /**
+   * Of one that `routes`: whether requests for a host are its own, so that a service without an address is reached
+   * through `egress` by https on port 443. Asked before any name is resolved, for each tunnel and request; false for
+   * every host that it could not place. `host`: lower case, without a port.
+   */
+  reaches?(config: Static<Schema>, host: string): boolean;
   /** One instance per service; it may keep state. */
   open(config: Static<Schema>): HttpService<Name>;
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { ErrorCode } from '../error.ts';
 import { HttpFront, type HttpFrontLimits, type HttpHandler } from '../http/front.ts';
+import type { TunnelMetrics } from '../telemetry/metrics.ts';
 import type { EgressHandler, TunnelHandler } from './binding.ts';
 import { SOCKS_VERSION } from './socks.ts';
 import { ListenerTunnels } from './tunnels.ts';
@@ -17,11 +18,12 @@ export class TunnelFront<Handler extends TunnelHandler = TunnelHandler> {
   #of: Handler | undefined;
   #opens: HttpHandler | undefined;
 
-  constructor(address: string, limits: HttpFrontLimits, current: () => Handler) {
+  constructor(address: string, limits: HttpFrontLimits, metrics: TunnelMetrics, current: () => Handler) {
     this.#http = new HttpFront(address, limits, () => this.#opening(current()));
     this.tunnels = new ListenerTunnels<Handler>({
       address,
       limits,
+      metrics,
       current,
       attach: (socket, served) => this.#http.attach(socket, served),
     });
@@ -73,8 +75,8 @@ export class TunnelFront<Handler extends TunnelHandler = TunnelHandler> {
 export class EgressFront extends TunnelFront<EgressHandler> {
   readonly #current: () => EgressHandler;
 
-  constructor(address: string, limits: HttpFrontLimits, current: () => EgressHandler) {
-    super(address, limits, current);
+  constructor(address: string, limits: HttpFrontLimits, metrics: TunnelMetrics, current: () => EgressHandler) {
+    super(address, limits, metrics, current);
     this.#current = current;
   }
 

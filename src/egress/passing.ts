@@ -1,5 +1,12 @@
 import type { Socket } from 'node:net';
-import { decide, recordRefusal, refusalEvent, useEvent, type Use } from '../admission/admission.ts';
+import {
+  decide,
+  recordRefusal,
+  refusalEvent,
+  useEvent,
+  type AdmissionContext,
+  type Use,
+} from '../admission/admission.ts';
 import { formatOrigin, type Origin } from '../connector/origin.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
 import { NO_SERVICE, type AccessRequest, type Principal } from '../policy/request.ts';
@@ -11,6 +18,12 @@ import { proofOf } from './served.ts';
 /** Neither side sends a byte. */
 const IDLE_SECONDS = 600;
 const NOBODY: Principal = { agent: '-', attested: 'listener' };
+
+/** Puts it on record that somebody asked for a tunnel who did not prove who they are. */
+export async function recordUnproven(context: AdmissionContext, id: string, error: SidecarError): Promise<void> {
+  const use: Use = { id, service: NO_SERVICE, connector: NO_SERVICE, principal: NOBODY, method: 'CONNECT' };
+  await recordRefusal(context, refusalEvent(use, error, 'deny'));
+}
 
 /** A tunnel that passes untouched, while it runs. */
 export interface SplicedTunnel {

@@ -1,19 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { SecureContext } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
 import { formatOrigin } from '../connector/origin.ts';
 import { asSidecarError, SidecarError } from '../error.ts';
 import { parseHost } from '../http/authority.ts';
 import type { HttpFront, TunnelRequest, Tunnels } from '../http/front.ts';
+import type { TunnelMetrics, TunnelOutcome } from '../telemetry/metrics.ts';
 import type { Asked, EgressHandler, TunnelHandler, TunnelLimits } from './binding.ts';
 import { connectTarget } from './connect-request.ts';
 import { Distrust } from './distrust.ts';
 import { CONNECT_ANSWERS, Door, REDIRECTED_ANSWERS } from './door.ts';
 import { firstByte } from './first-byte.ts';
 import { endTls } from './handshake.ts';
-import { Passing, type SplicedTunnel } from './passing.ts';
-import { planOf } from './plan.ts';
+import { Passing, recordUnproven, type SplicedTunnel } from './passing.ts';
+import { planOf, type Plan } from './plan.ts';
 import { readHello } from './read-hello.ts';
 import { proofOf, servedBy, type Ending } from './served.ts';
 import { readSocks, SOCKS_ANSWERS } from './socks-door.ts';
@@ -23,11 +24,14 @@ const RECHECK_MS = 15_000;
 /** First byte of a TLS handshake (RFC 8446 section 5.1). */
 const HANDSHAKE = 22;
 const HTTPS_PORT = 443;
+/** Handshakes at a time for hosts that no configuration names: each may cost a certificate. */
+const OPEN_HANDSHAKES_MAX = 256;
 
 export interface TunnelOptions<Handler extends TunnelHandler> {
   /** Address of the listener, as in its endpoint. */
   readonly address: string;
   readonly limits: TunnelLimits;
+  readonly metrics: TunnelMetrics;
   readonly current: () => Handler;
   /** Serves what ends here. */
   readonly attach: HttpFront['attach'];
@@ -43,11 +47,15 @@ export class ListenerTunnels<Handler extends TunnelHandler = TunnelHandler> impl
   readonly #silent = new Set<Duplex>();
   readonly #opening = new Set<Socket>();
   readonly #distrust = new Distrust();
+  readonly #metrics: TunnelMetrics;
+  /** Handshakes for hosts that only clients name. */
+  #handshakes = 0;
   #limits: TunnelLimits;
   #recheck: NodeJS.Timeout | undefined;
   #draining = false;
 
-  constructor({ address, limits, current, attach }: TunnelOptions<Handler>) {
+  constructor({ address, limits, metrics, current, attach }: TunnelOptions<Handler>) {
+    this.#metrics = metrics;
     this.#address = address;
     this.#limits = limits;
     this.#current = current;
@@ -119,12 +127,13 @@ export class ListenerTunnels<Handler extends TunnelHandler = TunnelHandler> impl
     let host: string | undefined;
     try {
       if (this.#draining) throw new SidecarError('draining');
-      const asked = await read(handler);
+      const asked = await identified(handler, id, read);
       ({ host } = asked);
       await this.#lead(door, handler, asked);
     } catch (thrown) {
       const error = asSidecarError(thrown);
       this.#log(handler, id, host, error);
+      this.#metrics.asked(outcomeOf(error));
       door.refuse(error);
     } finally {
       this.#opening.delete(socket);
@@ -150,7 +159,8 @@ export class ListenerTunnels<Handler extends TunnelHandler = TunnelHandler> impl
       await passing.refuse(error);
       throw error;
     }
-    const secureContext = plan.tls === 'intercept' ? await contextFor(handler, host) : undefined;
+    const secureContext =
+      plan.tls === 'intercept' ? await this.#inTurn(plan, () => contextFor(handler, host)) : undefined;
     // What can only pass is dialled before the answer, which then says whether it could be.
     const early = plan.tls === 'splice' && !plan.clear ? await passing.dial() : undefined;
     door.open();
@@ -163,8 +173,10 @@ export class ListenerTunnels<Handler extends TunnelHandler = TunnelHandler> impl
       passing.drop();
       // Where nothing in clear is taken, the request hears so.
       this.#end(socket, handler, { authority: { scheme: 'http', host, port }, principal, misdirected: false });
-    } else if (secureContext !== undefined) await this.#intercept(door, handler, secureContext, asked);
-    else if (plan.tls === 'splice') await this.#splice(door, passing, early ?? (await passing.dial()));
+    } else if (secureContext !== undefined) {
+      const tls = await this.#inTurn(plan, () => endTls(socket, secureContext, this.#limits.headerSeconds));
+      await this.#intercept(tls, handler, asked);
+    } else if (plan.tls === 'splice') await this.#splice(door, passing, early ?? (await passing.dial()));
     else throw new SidecarError('no-service', { detail: 'TLS, where only http:// has a service' });
   }
 
@@ -175,9 +187,22 @@ export class ListenerTunnels<Handler extends TunnelHandler = TunnelHandler> impl
     return first;
   }
 
-  async #intercept(door: Door, handler: TunnelHandler, secureContext: SecureContext, asked: Asked): Promise<void> {
+  /** Errors: `connections-exhausted`, so that nobody keeps us at issuing certificates for names that come to their mind. */
+  async #inTurn<Made>({ open }: Plan, work: () => Promise<Made>): Promise<Made> {
+    if (!open) return work();
+    if (this.#handshakes >= OPEN_HANDSHAKES_MAX) {
+      throw new SidecarError('connections-exhausted', { detail: 'handshakes for hosts that only clients name' });
+    }
+    this.#handshakes += 1;
+    try {
+      return await work();
+    } finally {
+      this.#handshakes -= 1;
+    }
+  }
+
+  async #intercept(socket: TLSSocket, handler: TunnelHandler, asked: Asked): Promise<void> {
     const { host, port, principal } = asked;
-    const socket = await endTls(door.socket, secureContext, this.#limits.headerSeconds);
     const begunMs = performance.now();
     if ((await this.#first(socket, 'keepAliveSeconds')) !== undefined) {
       const misdirected = !names(socket.servername, host);
@@ -192,6 +217,7 @@ export class ListenerTunnels<Handler extends TunnelHandler = TunnelHandler> impl
   }
 
   #end(socket: Socket, { context }: TunnelHandler, ending: Ending): void {
+    this.#metrics.asked('intercepted');
     if (ending.misdirected) {
       const host = ending.authority.host;
       context.log.info({ listener: this.#address, host }, 'the TLS of a tunnel names another host');
@@ -212,6 +238,7 @@ export class ListenerTunnels<Handler extends TunnelHandler = TunnelHandler> impl
       throw thrown;
     }
     const tunnel = passing.join(upstream);
+    this.#metrics.asked('spliced');
     this.#spliced.add(tunnel);
     this.#recheck ??= setInterval(() => this.recheck(), RECHECK_MS).unref();
     await tunnel.splicing.over;
@@ -221,6 +248,26 @@ export class ListenerTunnels<Handler extends TunnelHandler = TunnelHandler> impl
       this.#recheck = undefined;
     }
     passing.closed(tunnel.splicing.ended, tunnel.splicing);
+  }
+}
+
+function outcomeOf({ code, fault }: SidecarError): TunnelOutcome {
+  if (code === 'certificate-refused') return 'distrusted';
+  return fault === 'downstream' || fault === 'policy' ? 'refused' : 'failed';
+}
+
+/** Where somebody wants to be led; on record where they do not prove who they are. Errors: those of `read`. */
+async function identified<Handler extends TunnelHandler>(
+  handler: Handler,
+  id: string,
+  read: (handler: Handler) => Asked | Promise<Asked>,
+): Promise<Asked> {
+  try {
+    return await read(handler);
+  } catch (thrown) {
+    const error = asSidecarError(thrown);
+    if (error.code === 'proxy-auth-required') await recordUnproven(handler.context, id, error);
+    throw error;
   }
 }
 

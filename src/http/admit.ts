@@ -134,7 +134,12 @@ export function refusalEvent(
 }
 
 /** Refusals of a request that are an auditor's business though policy was never asked: who sent it is in doubt. */
-const UNPROVEN: ReadonlySet<ErrorCode> = new Set(['caller-unproven', 'foreign-credential', 'request-expired']);
+const UNPROVEN: ReadonlySet<ErrorCode> = new Set([
+  'caller-unproven',
+  'foreign-credential',
+  'request-expired',
+  'proxy-auth-required',
+]);
 
 function isRecorded({ fault, code }: SidecarError): boolean {
   return fault === 'policy' || UNPROVEN.has(code);

@@ -23,6 +23,8 @@ export interface HttpBinding {
   readonly target: { readonly origin: Origin; readonly basePath: string } | undefined;
   /** Forward-proxy mode. Where there are none and no `target`, the connector finds out where a request goes. */
   readonly patterns: readonly UrlPattern[];
+  /** Of one with neither `target` nor `patterns`: whether requests for a host are its own. */
+  readonly reaches?: (host: string) => boolean;
   readonly forceSSL: boolean | undefined;
   readonly headersSeconds: number;
   readonly idleSeconds: number;
@@ -56,6 +58,8 @@ export interface HttpRoutes {
   readonly exposure: Exposure;
   /** Services that are reached by their own origin, as `formatOrigin` writes it; of one origin the longest base path first. */
   readonly targets?: ReadonlyMap<string, readonly HttpBinding[]>;
+  /** The service that claims the host of an https origin on its own port, where none of `targets` has the origin. */
+  readonly claimant?: HttpBinding;
   /**
    * What the connection was opened for (CONNECT, SOCKS, SNI): every request on it is for exactly this origin. Absent:
    * each request names its own.

@@ -15,7 +15,7 @@ export interface UrlPattern {
   readonly origins?: readonly string[];
   /** `origin` and `target` as `parseRequestTarget` returns them. */
   matches(origin: Origin, target: string): boolean;
-  /** False where no URL of the origin matches; a wide pattern may match any. */
+  /** False where no URL of the origin matches, whatever its path. */
   mayMatch(origin: Origin): boolean;
 }
 
@@ -59,7 +59,7 @@ export function compileUrlPattern(source: string): UrlPattern {
   );
   const matches = (origin: Origin, target: string): boolean =>
     target.length <= URL_CHARACTERS_MAX && readings.some((reading) => readingMatches(reading, origin, target));
-  const mayMatch = (origin: Origin): boolean => readings.some((reading) => isOf(reading, origin));
+  const mayMatch = (origin: Origin): boolean => readings.some((reading) => readingMayMatch(reading, origin));
   const origins = new Set<string>();
   for (const reading of readings) {
     if (reading.kind === 'wide') return { source, wide: true, matches, mayMatch };
@@ -77,18 +77,35 @@ function isOf(reading: HostReading, { scheme, host, port }: Origin): boolean {
   return port === defaultPort(scheme) || reading.portWritten;
 }
 
+function readingMayMatch(reading: CompiledReading, origin: Origin): boolean {
+  if (reading.kind === 'bound') return isOf(reading, origin);
+  return readingMatches(reading, origin, '/') || overAuthorities(reading, origin, ['/'], true);
+}
+
 function readingMatches(reading: CompiledReading, origin: Origin, target: string): boolean {
   if (!isOf(reading, origin)) return false;
+  // A lone slash is there or not in the same URL (RFC 9110 section 4.2.3).
+  return overAuthorities(reading, origin, target === '/' ? ['/', ''] : [target], false);
+}
+
+/** `open`: the target goes on. */
+function overAuthorities(reading: CompiledReading, origin: Origin, targets: readonly string[], open: boolean): boolean {
   const usualPort = origin.port === defaultPort(origin.scheme);
   const bare = origin.host.includes(':') ? `[${origin.host}]` : origin.host;
   const written = `${bare}:${origin.port}`;
-  // A default port and a lone slash are there or not in the same URL (RFC 9110 section 4.2.3).
+  // So is a default port.
   const authorities = usualPort ? [bare, written] : [written];
-  const rests = target === '/' ? ['/', ''] : [target];
-  return authorities.some((text) => rests.some((rest) => runOver(reading, origin.scheme, bare, text, rest)));
+  return authorities.some((authority) =>
+    targets.some((target) => runOver(reading, origin.scheme, bare, { authority, target, open })),
+  );
 }
 
-function runOver(reading: CompiledReading, scheme: string, host: string, authority: string, target: string): boolean {
+function runOver(
+  reading: CompiledReading,
+  scheme: string,
+  host: string,
+  { authority, target, open }: { readonly authority: string; readonly target: string; readonly open: boolean },
+): boolean {
   const text = `${scheme}://${authority}${target}`;
   if (text.length > URL_CHARACTERS_MAX) return false;
   const hostStart = scheme.length + 3;
@@ -103,5 +120,5 @@ function runOver(reading: CompiledReading, scheme: string, host: string, authori
     if (reading.kind === 'bound') return false;
     return end <= hostStart || end === hostEnd || text[end - 1] === '.';
   };
-  return reading.program.run({ text, from, start, hostStart, accept });
+  return reading.program.run({ text, from, start, hostStart, accept, open });
 }

@@ -167,6 +167,11 @@ function forward(routes: HttpRoutes, head: RequestHead, named: Origin, host: str
   if (routes.misdirected === true) throw new SidecarError('host-mismatch', { detail: 'SNI names another host' });
   const targets = routes.targets?.get(formatOrigin(named));
   if (targets !== undefined) return toTarget(routes, targets, named, head);
+  const claimant = claimantOf(routes, named);
+  if (claimant !== undefined) {
+    refuseBrowsers('loopback', head, named);
+    return arrived(routes, claimant, named, head, false);
+  }
   const byTarget = routes.reverse?.target;
   if (routes.reverse !== undefined && byTarget !== undefined && sameOrigin(byTarget.origin, named)) {
     const { basePath } = byTarget;
@@ -186,6 +191,12 @@ function forward(routes: HttpRoutes, head: RequestHead, named: Origin, host: str
     throw new SidecarError('request-malformed', { detail: 'absolute-form target' });
   }
   return { ...placed(routes, unmatched, named, head), credentialed: false };
+}
+
+/** The service whose connector says that the host is one of its own. */
+export function claimantOf({ claimant }: HttpRoutes, { scheme, host, port }: Origin): HttpBinding | undefined {
+  if (scheme !== 'https' || port !== defaultPort(scheme)) return undefined;
+  return claimant?.reaches?.(host) === true ? claimant : undefined;
 }
 
 /** A request for the origin of one or several services, of which the path tells which. */

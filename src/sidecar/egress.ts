@@ -8,12 +8,13 @@ import { openCallers, type TokenCallers } from '../egress/callers.ts';
 import type { Tunnelling } from '../egress/binding.ts';
 import { SidecarError } from '../error.ts';
 import type { HttpBinding } from '../http/binding.ts';
+import { isRouting } from '../http/place.ts';
 import { PoolSet } from '../http/pools.ts';
 import { openPool } from '../http/upstream-pool.ts';
 import { NO_SERVICE } from '../policy/request.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { fetchOwn, wipeOwn } from './fetched.ts';
-import type { OpenedService } from './opening.ts';
+import type { OpenedHttpService, OpenedService } from './opening.ts';
 import type { WayOut } from './way-out.ts';
 
 /** What egress listeners serve, under one configuration. */
@@ -140,6 +141,13 @@ function isPassed({ allow, unmatched }: EgressConfig, origin: Origin): boolean {
 function isOf({ scheme, host, port, below }: OriginPattern, origin: Origin): boolean {
   if (origin.scheme !== scheme || origin.port !== port) return false;
   return below ? origin.host.endsWith(`.${host}`) : origin.host === host;
+}
+
+/** The one service that is reached by every host its connector claims. */
+export function claimantOf(opened: readonly OpenedService[]): HttpBinding | undefined {
+  const claims = ({ config, binding }: OpenedHttpService): boolean =>
+    config.listenOn.length === 0 && binding.reaches !== undefined && isRouting(binding);
+  return opened.filter((one) => one.kind === 'http').find(claims)?.binding;
 }
 
 /** The services that are reached by their own origin; of one origin the longest base path first. */

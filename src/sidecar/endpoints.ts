@@ -6,7 +6,7 @@ import type { HttpHandler } from '../http/front.ts';
 import { isRouting } from '../http/place.ts';
 import type { RelayBinding, RelayHandler, RelayParts } from '../relay/binding.ts';
 import type { StreamHandler, StreamParts } from '../stream/binding.ts';
-import { targetsOf, type OpenedEgress } from './egress.ts';
+import { claimantOf, targetsOf, type OpenedEgress } from './egress.ts';
 import type { OpenedHttpService, OpenedService } from './opening.ts';
 
 /** What connections of every kind use. */
@@ -118,7 +118,9 @@ function egressEndpoint(
   { context, counting }: Pick<Serving, 'context' | 'counting'>,
 ): EgressEndpoint {
   const targets = targetsOf(opened);
-  const reached = new Set([...targets.values()].flat().map(({ service }) => service));
+  const claimant = claimantOf(opened);
+  const bindings = [...[...targets.values()].flat(), ...(claimant === undefined ? [] : [claimant])];
+  const reached = new Set(bindings.map(({ service }) => service));
   const services = opened.filter((one) => reached.has(one.config.name)).map((one) => one.config);
   const routes: HttpRoutes = {
     reverse: undefined,
@@ -127,6 +129,7 @@ function egressEndpoint(
     unmatched: passing,
     exposure: exposureOf(address),
     targets,
+    ...(claimant === undefined ? {} : { claimant }),
     callers,
     passes,
     byHost: config.mode === 'transparent',

@@ -115,7 +115,7 @@ export class Listeners {
   }
 
   async #bind(key: string, endpoint: Endpoint, limits: LimitsConfig): Promise<Slot> {
-    const serving = openFront(key, endpoint, limits, () => (slot.gone ? undefined : slot.endpoint));
+    const serving = openFront(key, endpoint, limits, this.#metrics, () => (slot.gone ? undefined : slot.endpoint));
     const listener = await Listener.open(
       {
         address: endpoint.address,
@@ -149,7 +149,7 @@ export class Listeners {
       serving.front.limit(limits);
       serving.front.recheck();
     } else {
-      slot.serving = openFront(key, endpoint, limits, () => (slot.gone ? undefined : slot.endpoint));
+      slot.serving = openFront(key, endpoint, limits, this.#metrics, () => (slot.gone ? undefined : slot.endpoint));
       slot.listener.replace(slot.serving.front);
     }
   }
@@ -188,7 +188,13 @@ async function goneWithin(listener: Listener, gone: Promise<boolean>, seconds: n
 }
 
 /** `current`: what the address serves now; undefined once it is gone. */
-function openFront(key: string, endpoint: Endpoint, limits: LimitsConfig, current: () => Endpoint | undefined): Front {
+function openFront(
+  key: string,
+  endpoint: Endpoint,
+  limits: LimitsConfig,
+  metrics: Metrics,
+  current: () => Endpoint | undefined,
+): Front {
   switch (endpoint.kind) {
     case 'http': {
       const handler = lastOf(endpoint, current, (next) => (next.kind === 'http' ? next : undefined));
@@ -196,11 +202,17 @@ function openFront(key: string, endpoint: Endpoint, limits: LimitsConfig, curren
     }
     case 'tunnel': {
       const handler = lastOf(endpoint, current, (next) => (next.kind === 'tunnel' ? next : undefined));
-      return { kind: 'tunnel', front: new TunnelFront(key, httpLimits(endpoint, limits), () => handler().handler) };
+      return {
+        kind: 'tunnel',
+        front: new TunnelFront(key, httpLimits(endpoint, limits), metrics.tunnels(key), () => handler().handler),
+      };
     }
     case 'egress': {
       const handler = lastOf(endpoint, current, (next) => (next.kind === 'egress' ? next : undefined));
-      return { kind: 'egress', front: new EgressFront(key, httpLimits(endpoint, limits), () => handler().handler) };
+      return {
+        kind: 'egress',
+        front: new EgressFront(key, httpLimits(endpoint, limits), metrics.tunnels(key), () => handler().handler),
+      };
     }
     case 'stream': {
       const handler = lastOf(endpoint, current, (next) => (next.kind === 'stream' ? next : undefined));

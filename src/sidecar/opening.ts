@@ -101,6 +101,7 @@ async function openHttpService(
     pools,
     target: service.target,
     patterns: service.match.map((pattern) => compileUrlPattern(pattern)),
+    ...(connector.reaches === undefined ? {} : { reaches: (host) => connector.reaches!(service.config, host) }),
     forceSSL: service.forceSSL,
     headersSeconds: timeouts.headersSeconds,
     idleSeconds: timeouts.idleSeconds,

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ERRORS, SidecarError, type ErrorCode } from '../error.ts';
 import { Distribution, SECONDS_BUCKETS } from './families.ts';
-import { openMetrics, outcomeOf, OUTCOMES } from './metrics.ts';
+import { openMetrics, outcomeOf, OUTCOMES, TUNNEL_OUTCOMES } from './metrics.ts';
 
 async function scrape(metrics: ReturnType<typeof openMetrics>): Promise<Map<string, number>> {
   const { text } = await metrics.scrape();
@@ -98,4 +98,17 @@ test('what is no duration is left out', () => {
   const distribution = new Distribution();
   for (const seconds of [NaN, -1, Infinity]) distribution.observe(seconds);
   expect(distribution.samples('x', {}).every(({ value }) => value === 0)).toBe(true);
+});
+
+test('a listener shows what became of those who asked for a tunnel', async () => {
+  const metrics = openMetrics({ version: '1' });
+  const tunnels = metrics.tunnels('tcp://127.0.0.1:3128');
+  tunnels.asked('spliced');
+  tunnels.asked('distrusted');
+  tunnels.asked('spliced');
+  const samples = await scrape(metrics);
+  const seen = TUNNEL_OUTCOMES.map((outcome) =>
+    samples.get(`secretless_tunnels_total{listener="tcp://127.0.0.1:3128",outcome="${outcome}"}`),
+  );
+  expect(seen).toEqual([0, 2, 0, 1, 0]);
 });

@@ -30,6 +30,17 @@ export interface ListenerMetrics {
   closed(): void;
 }
 
+/**
+ * What became of a request for a tunnel. `intercepted`: it ends here; `spliced`: it passes untouched; `distrusted`: the
+ * client did not take our certificate.
+ */
+export const TUNNEL_OUTCOMES = ['intercepted', 'spliced', 'refused', 'distrusted', 'failed'] as const;
+export type TunnelOutcome = (typeof TUNNEL_OUTCOMES)[number];
+
+export interface TunnelMetrics {
+  asked(outcome: TunnelOutcome): void;
+}
+
 export interface ProviderMetrics {
   fetched(outcome: 'ok' | 'error', seconds: number): void;
 }
@@ -44,6 +55,8 @@ export interface Metrics {
   service(name: string): ServiceMetrics;
   /** `address` as `formatListenAddress` writes it. */
   listener(address: string): ListenerMetrics;
+  /** Of a listener that opens tunnels. */
+  tunnels(address: string): TunnelMetrics;
   provider(name: string): ProviderMetrics;
   /** Asked at each scrape. */
   watchLedger(read: () => LedgerHealth): void;
@@ -59,6 +72,7 @@ export interface MetricsOptions {
 export function openMetrics({ version }: MetricsOptions): Metrics {
   const services = new Children(() => new ServiceSeries());
   const listeners = new Children(() => new ListenerSeries());
+  const tunnels = new Children(() => new TunnelSeries());
   const providers = new Children(() => new ProviderSeries());
   const reloads = { ok: 0, failed: 0 };
   let readLedger: (() => LedgerHealth) | undefined;
@@ -66,6 +80,9 @@ export function openMetrics({ version }: MetricsOptions): Metrics {
     readLedger === undefined ? [] : [{ labels: {}, value: value(readLedger()) }];
   const exposer = new Exposer([
     ...listenerFamilies(listeners),
+    family('secretless_tunnels_total', 'counter', 'Requests for a tunnel by what became of them', () =>
+      tunnels.samples((listener, { outcomes }) => outcomeSamples({ listener }, outcomes)),
+    ),
     ...serviceFamilies(services),
     ...providerFamilies(providers),
     family('secretless_ledger_lag_events', 'gauge', 'Events accepted but not yet recorded', () =>
@@ -81,6 +98,7 @@ export function openMetrics({ version }: MetricsOptions): Metrics {
   return {
     service: (name) => services.get(name),
     listener: (address) => listeners.get(address),
+    tunnels: (address) => tunnels.get(address),
     provider: (name) => providers.get(name),
     watchLedger: (read) => void (readLedger = read),
     reloaded: (outcome) => void (reloads[outcome] += 1),
@@ -124,6 +142,20 @@ class ListenerSeries implements ListenerMetrics {
 
   closed(): void {
     this.open -= 1;
+  }
+}
+
+class TunnelSeries implements TunnelMetrics {
+  readonly outcomes: Record<TunnelOutcome, number> = {
+    intercepted: 0,
+    spliced: 0,
+    refused: 0,
+    distrusted: 0,
+    failed: 0,
+  };
+
+  asked(outcome: TunnelOutcome): void {
+    this.outcomes[outcome] += 1;
   }
 }
 

@@ -24,6 +24,11 @@ function codeOf(act: () => unknown): SigningProblemCode | undefined {
 }
 
 describe('the authorization field', () => {
+  test('may have the authority of HTTP/2 signed in place of the host', () => {
+    const { signedHeaders } = byHeader(PLAIN.replace('host;', ':authority;')) as { signedHeaders: readonly string[] };
+    expect(signedHeaders).toEqual([':authority', 'x-amz-date']);
+  });
+
   test('is read into its parts', () => {
     expect(byHeader(PLAIN)).toEqual({
       form: 'v4',
@@ -55,6 +60,9 @@ describe('the authorization field', () => {
     ['the signature is short', PLAIN.slice(0, -1)],
     ['the signature is in capitals', PLAIN.replace(SIGNATURE, 'A'.repeat(64))],
     ['the host is not signed', PLAIN.replace('host;', '')],
+    ['the host is signed under two names', PLAIN.replace('host;', ':authority;host;')],
+    ['another pseudo-field is signed', PLAIN.replace('host;', ':path;host;')],
+    ['an authority stands behind others', PLAIN.replace('host;x-amz-date', 'a;:authority;x-amz-date')],
     ['a signed name has capitals', PLAIN.replace('host;x-amz-date', 'host;X-Amz-Date')],
     ['the signed names are out of order', PLAIN.replace('host;x-amz-date', 'x-amz-date;host')],
     ['a signed name is there twice', PLAIN.replace('host;', 'host;host;')],

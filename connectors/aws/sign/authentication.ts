@@ -123,6 +123,9 @@ function readQuery(marks: readonly Parameter[]): V4Authentication {
   return expires === undefined ? read : { ...read, expiresSeconds: expiresOf(expires) };
 }
 
+/** What SDKs sign in place of the host over HTTP/2, where the request has no such field. */
+export const AUTHORITY = ':authority';
+
 function v4(
   place: 'header' | 'query',
   algorithm: Algorithm,
@@ -134,11 +137,13 @@ function v4(
   const { accessKeyId, scope } = parseCredential(credential, algorithm === 'AWS4-HMAC-SHA256');
   const time = timeOfAmzDate(amzDate);
   if (!amzDate.startsWith(`${scope.date}T`)) throw malformed('the date of the scope is not that of the request');
-  if (!FIELD_NAMES.test(names)) throw malformed('the list of signed headers is not one of lower-case names');
+  const fields = names.startsWith(`${AUTHORITY};`) ? names.slice(AUTHORITY.length + 1) : names;
+  if (!FIELD_NAMES.test(fields)) throw malformed('the list of signed headers is not one of lower-case names');
   const signedHeaders = names.split(';');
   if (signedHeaders.some((name, at) => at > 0 && signedHeaders[at - 1]! >= name))
     throw malformed('the signed headers are not in ascending order');
-  if (!signedHeaders.includes('host')) throw malformed('the host is not among the signed headers');
+  if (signedHeaders.includes('host') === (fields !== names))
+    throw malformed('the host is not among the signed headers');
   const form = algorithm === 'AWS4-HMAC-SHA256' ? HMAC_SIGNATURE : ECDSA_SIGNATURE;
   if (!form.test(signature)) throw malformed('the signature is not lower-case hex of the right length');
   return { form: 'v4', place, algorithm, accessKeyId, scope, amzDate, time, signedHeaders, signature };

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import type { V4Authentication } from './authentication.ts';
+import { AUTHORITY, type V4Authentication } from './authentication.ts';
 import { canonicalRequest, sha256Latin1, UNSIGNED_PAYLOAD } from './canonical.ts';
 import { isSigned, signedFields } from './fields.ts';
 import { onlyValue, type SignableHead } from './head.ts';
@@ -65,7 +65,8 @@ export function verifyInbound(
   const payloadHash = announcedPayloadHash(head, authentication) ?? bodySha256;
   if (payloadHash === undefined) return { verified: false, reason: 'body-hash-needed' };
   const names = new Set(authentication.signedHeaders);
-  const fields = signedFields(head.headers, (name) => names.has(name));
+  const headers = names.has(AUTHORITY) ? withAuthority(head.headers) : head.headers;
+  const fields = signedFields(headers, (name) => names.has(name));
   if (fields.names !== authentication.signedHeaders.join(';'))
     return { verified: false, reason: 'signed-field-missing' };
   const { path, query } = splitTarget(head.target);
@@ -82,8 +83,13 @@ export function verifyInbound(
   const { algorithm, amzDate, scope, signature } = authentication;
   const text = stringToSign(algorithm, amzDate, formatScope(scope), sha256Latin1(canonical));
   if (!verifier.verifies(text, signature)) return { verified: false, reason: 'signature' };
-  const unsigned = signedFields(head.headers, (name) => isSigned(name) && !names.has(name)).names;
+  const unsigned = signedFields(headers, (name) => isSigned(name) && !names.has(name)).names;
   return { verified: true, unsigned: unsigned === '' ? [] : unsigned.split(';') };
+}
+
+/** The host as the field that was signed. */
+function withAuthority(headers: readonly string[]): readonly string[] {
+  return headers.map((each, at) => (at % 2 === 0 && each.toLowerCase() === 'host' ? AUTHORITY : each));
 }
 
 function queryValue(head: SignableHead, name: string): string | undefined {

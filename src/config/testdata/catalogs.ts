@@ -58,6 +58,7 @@ const aws: CatalogConnector = {
   name: 'aws',
   kind: 'http',
   routes: true,
+  reaches: (_: never, host: string) => host.endsWith('.aws.test'),
   config: Type.Object({ region: Type.Optional(text) }, { additionalProperties: false }),
   credentials: [
     { name: 'accessKeyId', required: true, meaning: 'the id', example: 'AKIA' },

@@ -24,6 +24,8 @@ export interface Run {
   readonly hostStart: number;
   /** Asked for each index where a match can end; true ends the run. */
   readonly accept: (end: number) => boolean;
+  /** True where more text may follow: then it is enough that a match could go on behind the end. */
+  readonly open?: boolean;
 }
 
 export interface RegexProgram {
@@ -117,6 +119,7 @@ function walk(code: readonly Instruction[], lists: Lists, run: Run): boolean {
   for (let at = run.from; at <= text.length && waiting.length > 0; at++) {
     ready.length = 0;
     if (settle(code, lists, at, run)) return true;
+    if (at === text.length) return run.open === true && ready.length > 0;
     const char = text.charCodeAt(at);
     for (let next = 0; next < ready.length; next++) {
       const index = ready[next]!;

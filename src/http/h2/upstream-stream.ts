@@ -65,7 +65,8 @@ class Sending {
     this.#isWhole = watchEnd(stream);
     stream.on('error', (error: Error) => this.#fail(this.#reasonOf(error)));
     stream.once('close', () => {
-      this.#fail(this.#reasonOf(undefined));
+      // The reason is an error with a stack, made only where nobody was told of an end before.
+      if (!this.#over) this.#fail(this.#reasonOf(undefined));
       closed();
     });
     stream.on('headers', (fields, _flags, raw) => this.#inform(fields[':status'] ?? 0, raw));
