@@ -145,6 +145,8 @@ test('of services with one origin the longest base path that holds the path take
   expect(await used('/')).toBe('x-all');
   expect(await used('/repos/other')).toBe('x-repos');
   expect(await used('/repos/acme/x?y')).toBe('x-acme');
+  expect(await used('/repos/acme')).toBe('x-acme');
+  expect(await used('/repos/acme?tab=1')).toBe('x-acme');
   expect(await used('/repos/acmes')).toBe('x-repos');
   expect(await used('/reposacme/')).toBe('x-all');
   expect(await used('/repos/%61cme/x')).toBe('path-ambiguous');

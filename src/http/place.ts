@@ -219,7 +219,13 @@ function ofPath(bindings: readonly HttpBinding[], target: string): HttpBinding |
   if (bindings.length === 1 && first!.target!.basePath === '') return first;
   const { path, ambiguity } = canonicalPath(target);
   if (ambiguity !== undefined) throw new SidecarError('path-ambiguous', { detail: ambiguity });
-  return bindings.find(({ target: held }) => path.startsWith(`${held!.basePath}/`));
+  return bindings.find((binding) => holdsPath(binding, path));
+}
+
+/** The base path itself is in it too; a connector that reads what stands behind it needs something to read. */
+function holdsPath({ target, instance }: HttpBinding, path: string): boolean {
+  const { basePath } = target!;
+  return path.startsWith(`${basePath}/`) || (path === basePath && instance.begin === undefined);
 }
 
 /** A request whose path is the upstream's own, `basePath` included. */
