@@ -4,7 +4,7 @@ import { openEgress, openTunnelling, type OpenedEgress } from './egress.ts';
 import type { Tunnelling } from '../egress/binding.ts';
 import { endpointsOf, type ConnectionParts, type Counting, type Endpoint } from './endpoints.ts';
 import { openService, type OpenedService, type OpeningParts } from './opening.ts';
-import { openWayOut } from './way-out.ts';
+import { openWayOut, type WayOut } from './way-out.ts';
 
 /** The parts that outlive a configuration. */
 export interface GenerationParts extends Omit<OpeningParts, 'wayOut'> {
@@ -30,13 +30,14 @@ export class Generation {
     config: Config,
     opened: readonly OpenedService[],
     egress: OpenedEgress | undefined,
-    parts: { readonly context: ConnectionParts; readonly tunnelling: Tunnelling },
+    parts: { readonly context: ConnectionParts; readonly tunnelling: Tunnelling; readonly wayOut: WayOut },
     closeStores: () => Promise<void>,
   ) {
     this.config = config;
-    this.#opened = egress === undefined ? opened : [...opened, egress];
+    const { wayOut, ...serving } = parts;
+    this.#opened = egress === undefined ? [...opened, wayOut] : [...opened, egress, wayOut];
     this.#closeStores = closeStores;
-    this.endpoints = endpointsOf(opened, egress, { ...parts, counting: this.#counting() });
+    this.endpoints = endpointsOf(opened, egress, { ...serving, counting: this.#counting() });
   }
 
   /** Opens every service, or none. Errors: those of the providers that hold client keys and tokens. */
@@ -48,7 +49,7 @@ export class Generation {
       for (const service of config.services) opened.push(await openService(service, config, { ...parts, wayOut }));
       const egress = config.egress && (await openEgress(config, config.egress, { ...parts, wayOut }));
       const tunnelling = egress?.tunnelling ?? openTunnelling({ ...parts, wayOut });
-      return new Generation(config, opened, egress, { context, tunnelling }, closeStores);
+      return new Generation(config, opened, egress, { context, tunnelling, wayOut }, closeStores);
     } catch (thrown) {
       await Promise.all(opened.map((service) => service.close()));
       await closeStores();

@@ -5,14 +5,18 @@ import type { Dialer } from '../http/dialer.ts';
 import { openGuard, type Guard, type GuardMode } from '../upstream/guard.ts';
 import { openGuardedDialer } from '../upstream/guarded-dialer.ts';
 import { openProxyDialer, type ProxyCredentials } from '../upstream/proxy-dialer.ts';
-import { fetchOwn } from './fetched.ts';
+import { fetchOwn, wipeOwn } from './fetched.ts';
 
 /** How connections get from here to the world, under one configuration. */
 export interface WayOut {
   /** True where a proxy stands on it. */
   readonly proxied: boolean;
   dialer(mode: GuardMode, connectSeconds: number): Dialer;
+  /** Wipes the credentials of the proxy. */
+  close(): Promise<void>;
 }
+
+type Own = Awaited<ReturnType<typeof fetchOwn>>;
 
 /** How long credentials of the proxy serve. */
 const KEPT_MS = 60_000;
@@ -23,10 +27,13 @@ export function openWayOut(egress: EgressConfig | undefined, store: (from: strin
   const guard = openGuard({ deny, reach, resolve: egress?.resolve ?? {} });
   const proxy = egress?.upstreamProxy;
   if (proxy === undefined) {
-    return { proxied: false, dialer: (mode, connectSeconds) => openGuardedDialer({ guard, mode, connectSeconds }) };
+    const dialer = (mode: GuardMode, connectSeconds: number): Dialer =>
+      openGuardedDialer({ guard, mode, connectSeconds });
+    return { proxied: false, dialer, close: () => Promise.resolve() };
   }
   const credentials = credentialsOf(proxy, store);
-  return { proxied: true, dialer: (mode, seconds) => byProxy(proxy, credentials, guard, mode, seconds) };
+  const dialer = (mode: GuardMode, seconds: number): Dialer => byProxy(proxy, credentials.ask, guard, mode, seconds);
+  return { proxied: true, dialer, close: () => Promise.resolve(credentials.close()) };
 }
 
 type AskCredentials = (() => Promise<ProxyCredentials>) | undefined;
@@ -51,25 +58,67 @@ function byProxy(
   return { dial: (host, port, signal) => (isLoopback(host) ? near : far).dial(host, port, signal) };
 }
 
+/** What was fetched at a time, wiped once it is over and nobody uses it. */
+class Kept {
+  readonly #fetched: Promise<readonly [Own, Own]>;
+  readonly #untilMs = performance.now() + KEPT_MS;
+  #users = 0;
+  #over = false;
+
+  constructor(fetched: Promise<readonly [Own, Own]>) {
+    this.#fetched = fetched;
+    fetched.catch(() => (this.#over = true));
+  }
+
+  get isFresh(): boolean {
+    return !this.#over && performance.now() < this.#untilMs;
+  }
+
+  async use(): Promise<ProxyCredentials> {
+    this.#users += 1;
+    const release = (): void => {
+      this.#users -= 1;
+      this.#wipe();
+    };
+    try {
+      const [name, word] = await this.#fetched;
+      const username = name.secret.expose((bytes) => bytes.toString('utf8'));
+      return { username, password: word.secret, release };
+    } catch (thrown) {
+      release();
+      throw thrown;
+    }
+  }
+
+  end(): void {
+    this.#over = true;
+    this.#wipe();
+  }
+
+  #wipe(): void {
+    if (!this.#over || this.#users > 0) return;
+    this.#fetched.then(
+      (both) => {
+        for (const { fetched } of both) wipeOwn(fetched);
+      },
+      () => undefined,
+    );
+  }
+}
+
 /** The store is asked once a minute at most, by one for all who dial at a time. */
 function credentialsOf(
   { username, password }: UpstreamProxyConfig,
   store: (from: string) => SecretStore,
-): AskCredentials {
-  if (username === undefined || password === undefined) return undefined;
-  let kept: Promise<ProxyCredentials> | undefined;
-  let untilMs = 0;
-  return () => {
-    if (kept !== undefined && performance.now() < untilMs) return kept;
-    untilMs = performance.now() + KEPT_MS;
-    const asked = Promise.all([fetchOwn(username, store), fetchOwn(password, store)]).then(([name, word]) => ({
-      username: name.secret.expose((bytes) => bytes.toString('utf8')),
-      password: word.secret,
-    }));
-    kept = asked;
-    asked.catch(() => {
-      if (kept === asked) kept = undefined;
-    });
-    return asked;
+): { readonly ask: AskCredentials; close(): void } {
+  if (username === undefined || password === undefined) return { ask: undefined, close: () => undefined };
+  let kept: Kept | undefined;
+  const ask = (): Promise<ProxyCredentials> => {
+    if (kept?.isFresh !== true) {
+      kept?.end();
+      kept = new Kept(Promise.all([fetchOwn(username, store), fetchOwn(password, store)]));
+    }
+    return kept.use();
   };
+  return { ask, close: () => kept?.end() };
 }
