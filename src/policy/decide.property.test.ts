@@ -233,7 +233,7 @@ function drawRule(draws: Draws, index: number): Rule {
       ...(chance(0.05) && { methods: some([...METHODS, '*']) }),
       ...(chance(0.9) && { ssh: drawSsh(draws, effect) }),
       ...(chance(0.3) && { time: one(WINDOWS) }),
-      ...(chance(0.3) && { rate: { perMinute: one([1, 30]) } }),
+      ...(chance(0.4) && { rate: { perMinute: one([1, 30]) } }),
     };
   }
   return {
@@ -252,7 +252,7 @@ function drawRule(draws: Draws, index: number): Rule {
     ...(effect === 'deny' && chance(0.2) && { returnsCredentials: true }),
     ...(chance(0.1) && { deliver: one([['inject'], ['value'], ['inject', 'value'], ['inject', 'value']] as const) }),
     ...(chance(0.3) && { time: one(WINDOWS) }),
-    ...(chance(0.3) && { rate: { perMinute: one([1, 30]) } }),
+    ...(chance(0.4) && { rate: { perMinute: one([1, 30]) } }),
   };
 }
 
