@@ -92,8 +92,8 @@ export const ERRORS = {
   'request-malformed': entry(
     'downstream',
     400,
-    'the request is not well-formed HTTP/1.1',
-    'send a request as RFC 9112 defines it',
+    'the request is not well-formed HTTP',
+    'send a request as RFC 9112 or RFC 9113 defines it',
   ),
   'path-ambiguous': entry(
     'downstream',
