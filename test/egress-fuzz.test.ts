@@ -177,10 +177,12 @@ test('mutated sessions of HTTP/2 in a tunnel: what gets upstream is for its orig
   ]);
   const connect = Buffer.from(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
   await inParallel(SESSIONS, 100, async (at) => {
-    const mutated = at % 20 === 0 ? session : mutatedBytes(random, session);
+    const whole = at % 20 === 0;
+    const mutated = whole ? session : mutatedBytes(random, session);
     const bytes = Buffer.concat([connect, mutated]);
     const cut = random.below(2) === 0 ? undefined : connect.length + random.below(mutated.length);
-    expect((await throwAt(egress.port, bytes, cut, 150, 'hello from')).subarray(0, 12).toString()).toBe('HTTP/1.1 200');
+    const answer = await throwAt(egress.port, bytes, cut, whole ? 5_000 : 150, 'hello from');
+    expect(answer.subarray(0, 12).toString()).toBe('HTTP/1.1 200');
   });
   await eventually(() => connections(egress.rig) === 0, 'no connection left');
   // On a busy machine many end before they are answered.
