@@ -223,6 +223,7 @@ describe('signals', () => {
     writeFileSync(
       program,
       `${LISTENER.replaceAll('argv[1]', 'argv[2]')}
+      process.on('SIGHUP', () => process.exit());
       appendFileSync(process.argv[2], 'terminal:' + [0, 1, 2].every((fd) => require('node:tty').isatty(fd)) + ' ');`,
     );
     const entry = join(import.meta.dirname, '../src/cli/secretless.ts');
