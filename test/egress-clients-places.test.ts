@@ -79,6 +79,9 @@ const PLACES: Readonly<Record<string, readonly [of: keyof typeof origins, url: (
 };
 
 const REQUESTS = spawnSync('python3', ['-c', 'import requests']).status === 0;
+/** Before its version 2 urllib3, which requests calls, leaves the brackets of a literal out. */
+const OLD_URLLIB3 =
+  spawnSync('python3', ['-c', 'import urllib3; assert int(urllib3.__version__.split(".")[0]) >= 2']).status !== 0;
 const CLIENTS: Readonly<Record<string, (url: string) => readonly string[]>> = {
   'curl over HTTP/2': (url) => ['curl', '-sS', '--http2', url],
   'curl over HTTP/1.1': (url) => ['curl', '-sS', '--http1.1', url],
@@ -93,7 +96,8 @@ describe.each(Object.entries(PLACES))('%s', (_, [of, url]) => {
   test.for(Object.entries(CLIENTS))('is found by %s, and has the credential', async ([client, words], context) => {
     const reason = client.startsWith('python') ? missing('python3') : undefined;
     if (reason !== undefined) context.skip(reason);
-    if (of === 'sixth' && client.startsWith('python')) context.skip('some write CONNECT ::1:443, without brackets');
+    if (of === 'sixth' && (client === 'python urllib' || (client === 'python requests' && OLD_URLLIB3)))
+      context.skip('writes CONNECT ::1:443, without brackets');
     const origin = origins[of] ?? context.skip('no such address can be listened on here');
     const ran = await runProgram(words(url()), { env: { ...shell().env }, cwd: folder });
     expect(ran).toMatchObject({ code: 0, out: expect.stringContaining('hello over') as string });

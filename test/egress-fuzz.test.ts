@@ -185,8 +185,8 @@ test('mutated sessions of HTTP/2 in a tunnel: what gets upstream is for its orig
     expect(answer.subarray(0, 12).toString()).toBe('HTTP/1.1 200');
   });
   await eventually(() => connections(egress.rig) === 0, 'no connection left');
-  // On a busy machine many end before they are answered.
-  expect(plain.requests.length).toBeGreaterThan(10);
+  // Those that are whole are waited for, so each of them is answered.
+  expect(plain.requests.length).toBeGreaterThanOrEqual(SESSIONS / 20);
   const foreign = plain.requests.filter(({ headers }) => headers.host !== authority);
   expect(foreign.map(({ headers }) => headers.host)).toEqual([]);
   expect(strays).toEqual([]);
