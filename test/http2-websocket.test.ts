@@ -3,8 +3,9 @@ import type { AddressInfo } from 'node:net';
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2';
 import { expect, onTestFinished, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { startApi, startScriptedUpstream } from './http-kit.ts';
-import { answerOf, openSession } from './http2-kit.ts';
+import { heads, startApi, startRawUpstream, startScriptedUpstream } from './http-kit.ts';
+import { answerOf, dialHttp2, END_HEADERS, END_STREAM, frame, framesOf } from './http2-kit.ts';
+import { literals, openSession, TYPE } from './http2-kit.ts';
 import { eventually } from './rig.ts';
 
 /** WebSockets of either HTTP to an upstream that has them by HTTP/1.1. */
@@ -134,4 +135,28 @@ test('an upstream that does not prove its handshake is not joined', async () => 
   const { status, body } = await answerOf(await extendedConnect(openSession(port)));
   expect(status).toBe(502);
   expect(JSON.parse(body.toString())).toMatchObject({ code: 'upstream-protocol' });
+});
+
+test('an answer instead of a websocket that is cut never has END_STREAM', async () => {
+  const upstream = await startRawUpstream(async (peer) => {
+    await heads(peer, 1);
+    peer.write('HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n');
+    setTimeout(() => peer.socket.destroy(), 50);
+  });
+  const { port } = await startApi(upstream.url);
+  const peer = await dialHttp2(port);
+  const fields = literals([
+    [':method', 'CONNECT'],
+    [':protocol', 'websocket'],
+    [':scheme', 'http'],
+    [':authority', 'localhost'],
+    [':path', '/ws'],
+    ['sec-websocket-version', '13'],
+  ]);
+  peer.write(frame(TYPE.headers, END_HEADERS, 1, fields));
+  await eventually(() => framesOf(peer.content).some(({ type }) => type === TYPE.reset));
+  const frames = framesOf(peer.content);
+  expect(frames.filter(({ type }) => type === TYPE.headers)).toHaveLength(1);
+  expect(frames.filter(({ type, flags }) => type <= TYPE.headers && (flags & END_STREAM) !== 0)).toEqual([]);
+  peer.socket.destroy();
 });
