@@ -10,6 +10,7 @@ import { ERRORS, type ErrorCode } from '../src/error.ts';
 import { OUTCOMES, openMetrics } from '../src/telemetry/metrics.ts';
 import { codeBlocks, codeSpans, deadLinks, document, documents, root, tableRows } from './documents.ts';
 
+const commandPage = document('docs/commands.md').text;
 const readme = document('README.md').text;
 
 /** Text of every source file below a folder, tests left out. */
@@ -76,9 +77,9 @@ describe('the command line', async () => {
     expect(refusedCommands('`secretless -f a -watch` `secretless ledger tail`')).toEqual([]);
   });
 
-  test('every command is in the table of the README, with every option it has and no other', () => {
+  test('every command is in the table of its page, with every option it has and no other', () => {
     const table = new Map(
-      tableRows(readme, 'command').map((cells) => [codeSpans(cells[0]!)[0], codeSpans(cells[1]!).sort()]),
+      tableRows(commandPage, 'command').map((cells) => [codeSpans(cells[0]!)[0], codeSpans(cells[1]!).sort()]),
     );
     expect(table).toEqual(new Map([...commands].map(([name, command]) => [name, optionsOf(command)])));
   });
@@ -88,8 +89,8 @@ describe('the command line', async () => {
     return options.flatMap(([name, { short }]) => [`--${name}`, ...(short === undefined ? [] : [`-${short}`])]).sort();
   }
 
-  test('every exit code is in the README', () => {
-    expect(tableRows(readme, 'exit code').map(([code]) => Number(code))).toEqual(Object.values(EXIT));
+  test('every exit code is on the page of commands', () => {
+    expect(tableRows(commandPage, 'exit code').map(([code]) => Number(code))).toEqual(Object.values(EXIT));
   });
 });
 
@@ -108,9 +109,9 @@ describe('names from elsewhere', () => {
     expect(unknownScripts('`npm run -s tset` `npm ci && npm test`')).toEqual(['tset']);
   });
 
-  test('the README names every variable of the environment that is ours, and no other', () => {
+  test('the page of commands names every variable of the environment that is ours, and no other', () => {
     const ours = (text: string): string[] => [...new Set(text.match(/\bSECRETLESS_[A-Z_]+/g))].sort();
-    expect(ours(readme)).toEqual(ours(sources('src').join('\n')));
+    expect(ours(commandPage)).toEqual(ours(sources('src').join('\n')));
   });
 });
 
@@ -135,12 +136,12 @@ describe('error codes', () => {
     return (Object.keys(ERRORS) as ErrorCode[]).filter((code) => code === 'internal' || text.includes(`'${code}'`));
   }
 
-  test('those that a downstream may hear are in the README, as they are spoken, and no others', () => {
+  test('those that a downstream may hear are on the page of HTTP, as they are spoken, and no others', () => {
     const rows = heard().map((code) => {
       const { status, fault, sentence } = ERRORS[code];
       return [`\`${code}\``, String(status), fault, sentence];
     });
-    expect(tableRows(readme, 'code')).toEqual(rows);
+    expect(tableRows(document('docs/http.md').text, 'code')).toEqual(rows);
   });
 
   test('a code that only the operator meets is not taken for one that a downstream hears', () => {

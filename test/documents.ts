@@ -15,14 +15,17 @@ export function document(file: string): Document {
   return { file, text: readFileSync(join(root, file), 'utf8') };
 }
 
-/** Those at the root, and the README of every folder. */
+/** Those at the root, the pages of `docs`, and the README of every folder. */
 export function documents(): Document[] {
-  const inFolders = ['connectors', 'src'].flatMap((folder) =>
+  const inFolders = ['charts', 'config', 'connectors', 'src'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => /(^|\/)README\.md$/.test(name))
       .map((name) => join(folder, name)),
   );
-  return ['README.md', 'SECURITY.md', 'CHANGELOG.md', ...inFolders.sort()].map(document);
+  const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join('docs', name));
+  return ['README.md', 'SECURITY.md', 'CHANGELOG.md', ...pages.sort(), ...inFolders.sort()].map(document);
 }
 
 export interface CodeBlock {
