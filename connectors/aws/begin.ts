@@ -124,6 +124,7 @@ function exchange(kept: Kept, config: Config, placed: Placed, found: Found): Aws
   const head = asSent(placed.head, service);
   refuseDisguised(head);
   const plan: PayloadPlan = readable(() => planPayload(head, found.announced, service, config));
+  if (plan.kind === 'events') refuseOtherSeeds(placed, found);
   // What is read of a body with a framing of its own is the framing.
   const framed = found.announced?.startsWith('STREAMING-') === true;
   const reading: Reading = {
@@ -132,7 +133,7 @@ function exchange(kept: Kept, config: Config, placed: Placed, found: Found): Aws
     service,
     region: placed.region,
     regionSet: placed.region === undefined ? regionSetOf(head) : undefined,
-    plan: found.prove === undefined || plan.kind === 'chunks' ? plan : { kind: 'hash' },
+    plan: found.prove === undefined || plan.kind === 'chunks' || plan.kind === 'events' ? plan : { kind: 'hash' },
     facts: (form) => factsOf(head, placed, framed ? undefined : form),
     wantsForm: !framed && needsForm(head, service),
     caller: found.caller,
@@ -142,6 +143,16 @@ function exchange(kept: Kept, config: Config, placed: Placed, found: Found): Aws
     aim: placed.aim,
   };
   return new AwsExchange(kept, reading);
+}
+
+/**
+ * Events are signed with HMAC keys, which have a region, and by the clock of their head, which that of a signed URL is
+ * not. Errors: `payload-unsupported`.
+ */
+function refuseOtherSeeds({ region }: Placed, { authentication }: Found): void {
+  const { algorithm, place } = authentication ?? { algorithm: 'AWS4-HMAC-SHA256', place: 'header' };
+  if (region === undefined || algorithm !== 'AWS4-HMAC-SHA256' || place !== 'header')
+    throw new SidecarError('payload-unsupported', { detail: `an event stream by ${place} under ${algorithm}` });
 }
 
 /** Fields that name a second object: S3 reads those of a signed URL from its query too. */

@@ -3,6 +3,7 @@ import type {
   Authenticated,
   Begun,
   BodyNeed,
+  ChangedBody,
   Credentials,
   Facts,
   Origin,
@@ -10,17 +11,21 @@ import type {
   ResponseHead,
   Review,
   ReviewContext,
-  SidecarError,
 } from 'secretless-sidecar/connector';
+import { SidecarError } from 'secretless-sidecar/connector';
 import type { Callers } from './callers.ts';
 import { refuseInDialect } from './dialect/refuse.ts';
+import type { InboundEvents } from './body/event-resign.ts';
+import type { EventsPlan } from './payload/plan.ts';
 import { rechunk } from './payload/rechunk.ts';
+import { resignedEvents } from './payload/resigned-events.ts';
 import type { Reading } from './reading.ts';
 import { type Learnt, review } from './review.ts';
 import { SignatureChain } from './sign/chain.ts';
+import { daysOfEvents, EventChain } from './sign/event-chain.ts';
 import { pathRuleOf } from './sign/path.ts';
 import type { Signers } from './signers.ts';
-import { signReading } from './signing.ts';
+import { type Signed, signReading } from './signing.ts';
 import type { CredentialName } from './signing-credentials.ts';
 
 /** What a service keeps for all its exchanges. */
@@ -77,9 +82,34 @@ export class AwsExchange implements Begun<CredentialName> {
     const { plan, origin } = this.#reading;
     const time = this.#kept.clocks.at(origin.host, context.now);
     const signed = signReading(this.#kept.signers, this.#reading, head, credentials, context, time);
-    if (plan.kind !== 'chunks') return { head: signed.head };
-    const upstream = plan.writes.startsWith('STREAMING-AWS4-HMAC-') ? signed.openChain() : undefined;
-    return { head: signed.head, body: rechunk(plan, { downstream: this.#downstreamChain(), upstream }) };
+    switch (plan.kind) {
+      case 'keep':
+      case 'hash':
+        return { head: signed.head };
+      case 'chunks': {
+        const upstream = plan.writes.startsWith('STREAMING-AWS4-HMAC-') ? signed.openChain() : undefined;
+        return { head: signed.head, body: rechunk(plan, { downstream: this.#downstreamChain(), upstream }) };
+      }
+      case 'events':
+        return { head: signed.head, body: this.#events(plan, signed, context.now) };
+      default:
+        return plan satisfies never;
+    }
+  }
+
+  /** Signed with the credentials of the head to the end, however long that takes: its chain hangs on them. */
+  #events(plan: EventsPlan, signed: Signed, started: Date): ChangedBody {
+    const outbound = signed.openEvents();
+    if (outbound === undefined) throw new SidecarError('internal', { detail: 'events without a key to sign them' });
+    const aheadMs = started.getTime() - Date.now();
+    const { clocks } = this.#kept;
+    const { host } = this.#reading.origin;
+    return resignedEvents(plan, {
+      inbound: this.#inboundEvents(),
+      outbound,
+      now: () => new Date(Date.now() + aheadMs),
+      upstreamTime: (now) => clocks.at(host, now),
+    });
   }
 
   review(response: ResponseHead, beginning: Uint8Array, context: ReviewContext): Review {
@@ -98,5 +128,14 @@ export class AwsExchange implements Begun<CredentialName> {
     }
     const key = this.#kept.callers.key(caller, authentication.scope);
     return new SignatureChain(key, authentication.amzDate, authentication.signature);
+  }
+
+  /** The same for events. */
+  #inboundEvents(): InboundEvents | undefined {
+    const { caller, authentication } = this.#reading;
+    if (caller === undefined || authentication === undefined) return undefined;
+    const { scope, signature, time } = authentication;
+    const keys = daysOfEvents(time).map((day) => this.#kept.callers.key(caller, { ...scope, date: day }));
+    return { chain: new EventChain(keys, signature), headTime: time };
   }
 }

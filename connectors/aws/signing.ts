@@ -6,9 +6,10 @@ import {
   SidecarError,
 } from 'secretless-sidecar/connector';
 import { chunkFields } from './payload/chunk-fields.ts';
-import type { PayloadPlan } from './payload/plan.ts';
+import { type PayloadPlan, SIGNED_EVENTS } from './payload/plan.ts';
 import type { Reading } from './reading.ts';
 import { SignatureChain } from './sign/chain.ts';
+import { daysOfEvents, EventChain } from './sign/event-chain.ts';
 import { type Signer, SigningKey } from './sign/key.ts';
 import { signHead } from './sign/sigv4.ts';
 import { amzDateOf } from './sign/string-to-sign.ts';
@@ -19,6 +20,8 @@ export interface Signed {
   readonly head: RequestHead;
   /** A chain that begins with this signature; undefined where chunks cannot be signed with the key. */
   openChain(): SignatureChain | undefined;
+  /** The same for events. To be called while the credentials are lent. */
+  openEvents(): EventChain | undefined;
 }
 
 /** Signs `head`, which has no hop-by-hop fields any more. `time` is that of the upstream. Errors: `credential-unfit`. */
@@ -46,6 +49,11 @@ export function signReading(
     head: { ...head, target: signed.head.target, headers: withoutHost(signed.head.headers) },
     openChain: () =>
       signer instanceof SigningKey ? new SignatureChain(signer, signed.amzDate, signed.signature) : undefined,
+    openEvents: () => {
+      if (!(signer instanceof SigningKey)) return undefined;
+      const keys = daysOfEvents(time).map((day) => signers.hmac(version, { ...signer.scope, date: day }, credentials));
+      return new EventChain(keys, signed.signature);
+    },
   };
 }
 
@@ -60,6 +68,8 @@ function payloadHashOf(plan: PayloadPlan, bodySha256: string | undefined): strin
       return plan.payloadHash;
     case 'chunks':
       return plan.writes;
+    case 'events':
+      return SIGNED_EVENTS;
     case 'hash':
       if (bodySha256 === undefined)
         throw new SidecarError('internal', { detail: 'a body was to be hashed and was not' });

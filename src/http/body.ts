@@ -7,7 +7,7 @@ import { Slabs } from './slabs.ts';
 
 /** What brings a request body: a message of HTTP/1.1, or a stream of HTTP/2. */
 export interface BodySource {
-  readonly stream: Pick<Readable, 'on' | 'once' | 'off' | 'pause' | 'resume'>;
+  readonly stream: Pick<Readable, 'on' | 'once' | 'off' | 'pause' | 'resume' | 'readableEnded'>;
   /** Asked at the end of the stream: false where it came before the end of the body. */
   isWhole(): boolean;
 }
@@ -33,6 +33,8 @@ export class RequestBody extends Readable implements ArrivingBody {
     stream.once('end', this.#onEnd);
     stream.once('close', this.#onClose);
     stream.pause();
+    // That of an empty body over HTTP/2 comes unasked, and may have come before anybody listened.
+    if (stream.readableEnded) this.#onEnd();
   }
 
   /** Bytes read from the downstream so far. */

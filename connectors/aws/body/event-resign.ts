@@ -1,5 +1,5 @@
-import type { SignatureChain } from '../sign/chain.ts';
-import { signEvent } from '../sign/event-chain.ts';
+import { hash } from 'node:crypto';
+import type { EventChain } from '../sign/event-chain.ts';
 import { BodyProblem } from './body-problem.ts';
 import { checkSignature } from './check-signature.ts';
 import { decodeFrame, FrameReader, sealFrame } from './event-stream.ts';
@@ -9,14 +9,26 @@ const BYTES = 6;
 const SIGNATURE_BYTES = 32;
 /** Milliseconds of the year 9999's end: what a signing date can say. */
 const TIME_MAX = 253_402_300_799_999n;
+/** How far a frame may be from its time, as a request at S3. */
+const SKEW_MS = 15 * 60 * 1000;
+
+/** What the agent signs with. */
+export interface InboundEvents {
+  /** Closed at the end. */
+  readonly chain: EventChain;
+  /** The agent's clock, in the head of the request. It may be wrong, but must go on as ours does. */
+  readonly headTime: Date;
+}
 
 export interface EventResigning {
-  /** Verifies the agent's signatures; absent where nobody asks for that. Closed at the end. */
-  readonly inbound?: SignatureChain;
+  /** Verifies the agent's signatures; absent where nobody asks for that. */
+  readonly inbound?: InboundEvents | undefined;
   /** Makes the sidecar's. Closed at the end. */
-  readonly outbound: SignatureChain;
-  /** The sidecar's clock, one call a frame. */
+  readonly outbound: EventChain;
+  /** The sidecar's clock, one call a frame, and one at the beginning. */
   readonly now: () => Date;
+  /** The upstream's clock at a time of the sidecar's; default the same. */
+  readonly upstreamTime?: (now: Date) => Date;
 }
 
 interface SignedFrame {
@@ -33,30 +45,52 @@ interface SignedFrame {
  */
 export async function* resignEvents(
   source: AsyncIterable<Uint8Array>,
-  { inbound, outbound, now }: EventResigning,
+  resigning: EventResigning,
 ): AsyncGenerator<Uint8Array, void> {
+  const { inbound, outbound, now } = resigning;
   const reader = new FrameReader();
+  const begun = now();
   let ended = false;
   try {
     for await (const bytes of source) {
       for (const frame of reader.feed(bytes)) {
         if (ended) throw new BodyProblem('malformed-framing', 'frames follow the one that ends the body');
-        const { date, signature, payload } = signedFrame(frame);
-        if (inbound !== undefined) checkSignature(signEvent(inbound, timeOf(date), payload), signature.toString('hex'));
-        const time = now();
-        date.writeBigInt64BE(BigInt(time.getTime()));
-        signature.write(signEvent(outbound, time, payload), 'hex');
-        sealFrame(frame);
-        ended = payload.length === 0;
+        ended = resignFrame(frame, resigning, begun);
         yield frame;
       }
     }
     reader.end();
     if (!ended) throw new BodyProblem('truncated', 'the body ends without its last frame');
   } finally {
-    inbound?.close();
+    inbound?.chain.close();
     outbound.close();
   }
+}
+
+/** Verifies one frame and signs it anew, in place. True for the last one. */
+function resignFrame(frame: Buffer, { inbound, outbound, now, upstreamTime }: EventResigning, begun: Date): boolean {
+  const { date, signature, payload } = signedFrame(frame);
+  const sha256 = hash('sha256', payload, 'hex');
+  const received = now();
+  if (inbound !== undefined) {
+    const sent = timeOf(date);
+    checkSignature(signed(inbound.chain, sent, sha256), signature.toString('hex'));
+    const dueMs = inbound.headTime.getTime() + received.getTime() - begun.getTime();
+    if (Math.abs(sent.getTime() - dueMs) > SKEW_MS)
+      throw new BodyProblem('malformed-framing', 'the date of a frame is not that of its time');
+  }
+  const time = upstreamTime === undefined ? received : upstreamTime(received);
+  date.writeBigInt64BE(BigInt(time.getTime()));
+  signature.write(signed(outbound, time, sha256), 'hex');
+  sealFrame(frame);
+  return payload.length === 0;
+}
+
+function signed(chain: EventChain, time: Date, sha256: string): string {
+  const signature = chain.sign(time, sha256);
+  if (signature === undefined)
+    throw new BodyProblem('too-long', 'a frame is neither of the day of the request nor of the next');
+  return signature;
 }
 
 /** The outer frame has just the two headers of its signature; the event's own headers are in its payload. */

@@ -66,7 +66,17 @@ describe('what becomes of a body', () => {
     });
   });
 
-  test.each(['STREAMING-AWS4-HMAC-SHA256-EVENTS', 'STREAMING-SOMETHING-NEW', 'gibberish', HASH.toUpperCase()])(
+  test('in an event stream is signed anew event by event, as long as it was', () => {
+    const word = 'STREAMING-AWS4-HMAC-SHA256-EVENTS';
+    expect(plan(word, 'transcribe')).toEqual({ kind: 'events', bytes: undefined });
+    expect(plan(word, 'lex', ['Content-Length', '166'], { chunked: 'unsigned' })).toEqual({
+      kind: 'events',
+      bytes: 166,
+    });
+    expect(() => plan(word, 'lex', ['content-length', '-1'])).toThrow('not framed');
+  });
+
+  test.each(['STREAMING-AWS4-ECDSA-P256-SHA256-EVENTS', 'STREAMING-SOMETHING-NEW', 'gibberish', HASH.toUpperCase()])(
     'announced as %s is refused',
     (word) => {
       expect(() =>

@@ -7,6 +7,7 @@ import { pathRuleOf } from '../sign/path.ts';
 
 export const UNSIGNED_TRAILER = 'STREAMING-UNSIGNED-PAYLOAD-TRAILER';
 export const SIGNED_CHUNKS = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD';
+export const SIGNED_EVENTS = 'STREAMING-AWS4-HMAC-SHA256-EVENTS';
 export const SIGNED_CHUNKS_TRAILER = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER';
 
 /** What becomes of a body, by what the client announced of it. */
@@ -16,7 +17,15 @@ export type PayloadPlan =
   /** It is hashed before it is sent. */
   | { readonly kind: 'hash' }
   /** An aws-chunked body that is taken apart and put together anew. */
-  | ChunkPlan;
+  | ChunkPlan
+  /** An event stream whose frames are signed anew, each as long as it was. */
+  | EventsPlan;
+
+export interface EventsPlan {
+  readonly kind: 'events';
+  /** Of the whole body, where its head says so. */
+  readonly bytes: number | undefined;
+}
 
 export interface ChunkPlan {
   readonly kind: 'chunks';
@@ -62,6 +71,8 @@ export function planPayload(
       return chunks(head, 'hmac', false, modes.chunked === 'unsigned' ? UNSIGNED_PAYLOAD : SIGNED_CHUNKS);
     case SIGNED_CHUNKS_TRAILER:
       return chunks(head, 'hmac', true, withTrailer(modes));
+    case SIGNED_EVENTS:
+      return { kind: 'events', bytes: contentLengthOf(head) };
     // An ECDSA signature has no fixed width upstream and covers the same bytes that TLS does.
     case 'STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD':
       return chunks(head, 'ecdsa', false, UNSIGNED_PAYLOAD);
@@ -90,6 +101,13 @@ function chunks(
 ): ChunkPlan {
   const decodedLength = decodedLengthOf(head);
   return { kind: 'chunks', signatures, decodedLength, trailers: withTrailers ? trailersOf(head) : undefined, writes };
+}
+
+function contentLengthOf({ headers }: SignableHead): number | undefined {
+  const text = onlyValue(headers, 'content-length')?.trim();
+  if (text === undefined) return undefined;
+  if (!/^\d{1,15}$/.test(text)) throw malformed('content-length is no length');
+  return Number(text);
 }
 
 function decodedLengthOf({ headers }: SignableHead): number {

@@ -2,12 +2,12 @@ import { type ChangedBody, SidecarError } from 'secretless-sidecar/connector';
 import { chunkedLength } from '../body/aws-chunked.ts';
 import { AwsChunkedReader, decodeAwsChunked } from '../body/aws-chunked-reader.ts';
 import { encodeAwsChunked } from '../body/aws-chunked-writer.ts';
-import { BodyProblem } from '../body/body-problem.ts';
 import { UNSIGNED_PAYLOAD } from '../sign/canonical.ts';
 import type { SignatureChain } from '../sign/chain.ts';
 import { onlyValue } from '../sign/head.ts';
 import { openChecksum } from './checksum.ts';
 import type { ChunkPlan } from './plan.ts';
+import { translated } from './translated.ts';
 
 export interface Chains {
   /** Verifies what comes; absent where nobody knows its key. */
@@ -29,7 +29,7 @@ export function rechunk(plan: ChunkPlan, { downstream, upstream }: Chains): Chan
         });
   return {
     bytes,
-    transform: (body) => translated(write(plan, body, { downstream, upstream }), { downstream, upstream }),
+    transform: (body) => translated(write(plan, body, { downstream, upstream }), [downstream, upstream]),
   };
 }
 
@@ -73,18 +73,4 @@ async function* proven(
       throw new SidecarError('body-malformed', { detail: 'the checksum behind the body is not that of its bytes' });
   }
   if (held !== undefined) yield held;
-}
-
-/** What is wrong with a body, as the downstream is told. */
-async function* translated(body: AsyncIterable<Uint8Array>, chains: Chains): AsyncGenerator<Uint8Array, void> {
-  try {
-    yield* body;
-  } catch (thrown) {
-    if (thrown instanceof BodyProblem) throw new SidecarError('body-malformed', { detail: thrown.message });
-    throw thrown;
-  } finally {
-    // A body that was never begun leaves the generators inside unstarted, and their ends unreached.
-    chains.downstream?.close();
-    chains.upstream?.close();
-  }
 }

@@ -17,12 +17,9 @@ export class SignatureChain {
     this.#previous = seed;
   }
 
-  /**
-   * Signs the next link and returns its lower-case hex. `hashes` are lower-case hex SHA-256; `amzDate` where a link has
-   * a time of its own.
-   */
-  extend(kind: 'PAYLOAD' | 'TRAILER', hashes: string, amzDate = this.#amzDate): string {
-    const text = `AWS4-HMAC-SHA256-${kind}\n${amzDate}\n${this.#key.scopeText}\n${this.#previous}\n${hashes}`;
+  /** Signs the next link and returns its lower-case hex. `hashes` are lower-case hex SHA-256. */
+  extend(kind: 'PAYLOAD' | 'TRAILER', hashes: string): string {
+    const text = `AWS4-HMAC-SHA256-${kind}\n${this.#amzDate}\n${this.#key.scopeText}\n${this.#previous}\n${hashes}`;
     this.#previous = this.#key.signHex(text);
     return this.#previous;
   }

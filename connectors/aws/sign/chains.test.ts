@@ -1,9 +1,11 @@
 import { hash } from 'node:crypto';
+import { SignatureV4 } from '@smithy/signature-v4';
 import { describe, expect, test } from 'vitest';
+import { NodeSha256 } from '../testdata/node-sha256.ts';
 import { EMPTY_SHA256 } from './canonical.ts';
 import { SignatureChain } from './chain.ts';
 import { signChunk } from './chunk-chain.ts';
-import { dateHeader, signEvent } from './event-chain.ts';
+import { dateHeader, daysOfEvents, EventChain } from './event-chain.ts';
 import { SigningKey } from './key.ts';
 import { signHead } from './sigv4.ts';
 import { signTrailer } from './trailer-chain.ts';
@@ -102,15 +104,52 @@ describe('the event chain', () => {
       time: new Date('1981-01-16T06:30:00Z'),
       payloadHash: 'STREAMING-AWS4-HMAC-SHA256-EVENTS',
     };
-    const { signature, amzDate } = signHead({ method: 'POST', target: '/streaming', headers }, signing);
+    const { signature } = signHead({ method: 'POST', target: '/streaming', headers }, signing);
     expect(signature).toBe('e1d8e8c8815e60969f2a34765c9a15945ffc0badbaa4b7e3b163ea19131e949b');
-    const chain = new SignatureChain(demo, amzDate, signature);
-    expect(signEvent(chain, new Date('1981-01-16T06:30:01Z'), Buffer.from('A'))).toBe(
+    const chain = new EventChain([demo], signature);
+    expect(chain.sign(new Date('1981-01-16T06:30:01Z'), hash('sha256', 'A', 'hex'))).toBe(
       '7aabf85b765e6a4d0d500b6e968657b14726fa3e1eb7e839302728ffd77629a5',
     );
-    expect(signEvent(chain, new Date('1981-01-16T06:30:02Z'), Buffer.from('B'))).toBe(
+    expect(chain.sign(new Date('1981-01-16T06:30:02Z'), hash('sha256', 'B', 'hex'))).toBe(
       'f72aa9642f571d24a6e1ae42f10f073ad9448d8a028b6bcd82da081335adda02',
     );
+  });
+
+  test('goes on past midnight with the key of the next day, as the AWS SDK signs', async () => {
+    const secret = 'secret-of-the-agent';
+    const scope = { region: 'eu-west-1', service: 'transcribe' };
+    const head = new Date('2026-12-31T23:59:58Z');
+    const keys = daysOfEvents(head).map((date) => SigningKey.derive(Buffer.from(secret), { date, ...scope }));
+    const chain = new EventChain(keys, 'a'.repeat(64));
+    const sdk = new SignatureV4({
+      ...scope,
+      credentials: { accessKeyId: 'A', secretAccessKey: secret },
+      sha256: NodeSha256,
+    });
+    let previous = 'a'.repeat(64);
+    for (const at of ['2026-12-31T23:59:59.999Z', '2027-01-01T00:00:00Z', '2027-01-01T23:59:59Z']) {
+      const time = new Date(at);
+      const event = { headers: dateHeader(time), payload: Buffer.from(at) };
+      previous = await sdk.sign(event, { signingDate: time, priorSignature: previous });
+      expect(chain.sign(time, hash('sha256', at, 'hex'))).toBe(previous);
+    }
+    expect(chain.sign(new Date('2027-01-02T00:00:00Z'), EMPTY_SHA256)).toBeUndefined();
+    expect(chain.sign(new Date('2026-12-30T23:59:59Z'), EMPTY_SHA256)).toBeUndefined();
+  });
+
+  test('has keys of its own, which outlive those it was made of and end with it', () => {
+    const made = key.copy();
+    const chain = new EventChain([made], 'b'.repeat(64));
+    made.wipe();
+    const time = new Date('2013-05-24T00:00:00Z');
+    expect(chain.sign(time, EMPTY_SHA256)).toMatch(/^[0-9a-f]{64}$/);
+    chain.close();
+    expect(() => chain.sign(time, EMPTY_SHA256)).toThrow('wiped');
+  });
+
+  test('ends where the calendar of signatures does', () => {
+    expect(daysOfEvents(new Date('9999-12-31T12:00:00Z'))).toEqual(['99991231']);
+    expect(daysOfEvents(new Date('2028-02-28T23:59:59Z'))).toEqual(['20280228', '20280229']);
   });
 
   test('covers the date as an event-stream header', () => {

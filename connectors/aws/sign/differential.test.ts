@@ -1,9 +1,10 @@
-import { createHash, createHmac, type Hash, hash, type Hmac } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { expect, test } from 'vitest';
 import { readAuthentication } from './authentication.ts';
 import { EMPTY_SHA256 } from './canonical.ts';
 import { SigningKey } from './key.ts';
+import { NodeSha256 } from '../testdata/node-sha256.ts';
 import { presignTarget } from '../testdata/presign.ts';
 import { signHead } from './sigv4.ts';
 import { hmacVerifier, verifyInbound } from './verify.ts';
@@ -12,24 +13,6 @@ import { hmacVerifier, verifyInbound } from './verify.ts';
 const RUNS = Number(process.env['DIFFERENTIAL_RUNS'] ?? 500);
 const LETTERS = [...'abZ019-._~%+=&?:@!\'()* $,;#"<>\\^|{}`'.split(''), 'é', 'ሴ', '😀'];
 const FIELD_LETTERS = [...'aZ09 -;="/:'];
-
-class NodeSha256 {
-  readonly #key: unknown;
-  #state!: Hash | Hmac;
-  constructor(key?: unknown) {
-    this.#key = key;
-    this.reset();
-  }
-  reset(): void {
-    this.#state = this.#key === undefined ? createHash('sha256') : createHmac('sha256', this.#key as Uint8Array);
-  }
-  update(bytes: Uint8Array): void {
-    this.#state.update(bytes);
-  }
-  digest(): Promise<Uint8Array> {
-    return Promise.resolve(new Uint8Array(this.#state.digest()));
-  }
-}
 
 class Random {
   #state: number;

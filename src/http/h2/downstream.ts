@@ -129,7 +129,8 @@ export class Http2Downstream implements CountedDownstream {
   onGone(listener: () => void): void {
     let told = false;
     const gone = (): void => {
-      if (told || this.#ended) return;
+      // One that this side gave up did not go away: its end has a reason already.
+      if (told || this.#ended || this.#aborted) return;
       told = true;
       listener();
     };

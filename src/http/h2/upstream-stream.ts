@@ -117,7 +117,14 @@ class Sending {
   }
 
   #drained(): Promise<void> {
-    return new Promise((resolve) => this.#stream.once('drain', resolve).once('close', resolve));
+    const stream = this.#stream;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        stream.off('drain', done).off('close', done);
+        resolve();
+      };
+      stream.on('drain', done).on('close', done);
+    });
   }
 
   #write(chunk: Uint8Array): boolean {
