@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { connectors } from '../connectors/index.ts';
 import type { Catalog } from './config/catalog.ts';
-import type { Config } from './config/config.ts';
+import type { Config, ListenAddress } from './config/config.ts';
 import { loadConfig, type LoadResult } from './config/load.ts';
 import { formatProblem } from './config/problem.ts';
 import { SidecarError } from './error.ts';
@@ -21,11 +21,21 @@ export const CATALOG: Catalog = { connectors, providers };
 
 export { connectors };
 
+/** What the command line says of the sidecar, whatever the file says. */
+export interface Overrides {
+  readonly telemetry?: ListenAddress;
+}
+
 /** `program`: for the sidecar of one program, which needs a way in and no telemetry where the file says nothing of them. */
 export type Purpose = 'service' | 'program';
 
 /** Reads and validates a configuration file. Errors: `config-invalid` where it cannot be read at all. */
-export function readConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpose = 'service'): LoadResult {
+export function readConfig(
+  file: string,
+  env: NodeJS.ProcessEnv,
+  purpose: Purpose = 'service',
+  { telemetry }: Overrides = {},
+): LoadResult {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
@@ -39,6 +49,7 @@ export function readConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpos
     catalog: CATALOG,
     checkPattern: compileUrlPattern,
     checkRules,
+    ...(telemetry === undefined ? {} : { telemetry }),
     ...(purpose === 'program' ? { egress: { listenOn: ['tcp://127.0.0.1:0'] } } : {}),
   });
   return purpose === 'program' ? quiet(loaded) : loaded;
@@ -59,8 +70,9 @@ export function loadOrRefuse(
   env: NodeJS.ProcessEnv,
   warn: (problem: string) => void,
   purpose: Purpose = 'service',
+  overrides: Overrides = {},
 ): Config {
-  const { config, problems } = readConfig(file, env, purpose);
+  const { config, problems } = readConfig(file, env, purpose, overrides);
   const errors = problems.filter(({ severity }) => severity === 'error').map(formatProblem);
   if (config === undefined || errors.length > 0) {
     throw new SidecarError('config-invalid', { detail: `\n${errors.join('\n')}` });
@@ -83,22 +95,26 @@ export interface RunOptions {
   readonly onConfig?: (config: Config) => void;
   readonly onStopRequested: () => void;
   readonly purpose?: Purpose;
+  readonly overrides?: Overrides;
+  /** Folder that gets what makes clients trust the authority of `egress`; absent: none does. */
+  readonly trust?: string;
 }
 
 /** Starts the sidecar on a configuration file. Errors: as `Sidecar.start`. */
 export function startSidecar(options: RunOptions): Promise<Sidecar> {
-  const { file, env, log, onConfig, onStopRequested, purpose } = options;
+  const { file, env, log, onConfig, onStopRequested, purpose, overrides, trust } = options;
   const version = productVersion();
   return Sidecar.start({
     version,
     file,
-    load: () => loadOrRefuse(file, env, (problem) => log.warn({ problem }, 'configuration'), purpose),
+    load: () => loadOrRefuse(file, env, (problem) => log.warn({ problem }, 'configuration'), purpose, overrides),
     stateFolder: stateFolder(env),
     connectors,
     openStores: storesOf,
     log,
     metrics: openMetrics({ version }),
     ...(onConfig === undefined ? {} : { onConfig }),
+    ...(trust === undefined ? {} : { trust: { folder: trust, environment: env } }),
     onStopRequested,
   });
 }

@@ -1,4 +1,5 @@
 import type { Catalog } from './catalog.ts';
+import type { ListenAddress } from './config.ts';
 import type { Environment } from './expand.ts';
 import type { Node } from './node.ts';
 import type { Rule } from '../policy/rules.ts';
@@ -15,6 +16,8 @@ export interface LoadOptions {
   readonly readFile?: (path: string) => string;
   /** Where egress listens in a file that does not say. */
   readonly egress?: { readonly listenOn: readonly string[] };
+  /** Where telemetry listens, whatever the file says. */
+  readonly telemetry?: ListenAddress;
   /** Compiles a pattern of `authenticateURLsMatching`; throws on a bad one. `wide`: it matches more than one origin. */
   readonly checkPattern?: (source: string) => { readonly wide: boolean };
   /** What policy would refuse to compile in the rules; `path` begins with the position of the rule. */

@@ -73,7 +73,8 @@ function build(document: Loose<Document>, file: MapNode, report: Report, options
   const telemetry = buildTelemetry(document.telemetry, context);
   const control = buildControl(document.control, context);
   const taken: TakenAddress[] = [{ word: 'control.socket', address: { kind: 'unix', path: control.socket } }];
-  if (telemetry.listenOn !== undefined) taken.push({ word: 'telemetry.listenOn', address: telemetry.listenOn });
+  const told = options.telemetry === undefined ? 'telemetry.listenOn' : '--telemetry';
+  if (telemetry.listenOn !== undefined) taken.push({ word: told, address: telemetry.listenOn });
   for (const address of egress?.listenOn ?? []) {
     checkTaken(address, taken, ['egress', 'listenOn'], context);
     taken.push({ word: 'egress.listenOn', address });

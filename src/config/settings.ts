@@ -48,8 +48,9 @@ export function sizeAt<Default extends number | undefined>(
 
 const DEFAULT_TELEMETRY: ListenAddress = { kind: 'tcp', host: '127.0.0.1', port: 5335 };
 
-export function buildTelemetry(written: WrittenDocument['telemetry'], { report }: Context): TelemetryConfig {
+export function buildTelemetry(written: WrittenDocument['telemetry'], { options, report }: Context): TelemetryConfig {
   const log = { level: written?.log?.level ?? ('info' as const) };
+  if (options.telemetry !== undefined) return { listenOn: options.telemetry, log };
   if (written?.listenOn === undefined) return { listenOn: DEFAULT_TELEMETRY, log };
   if (written.listenOn === 'off') return { listenOn: undefined, log };
   const path = ['telemetry', 'listenOn'];

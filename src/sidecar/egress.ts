@@ -4,7 +4,7 @@ import type { Config, EgressConfig, OriginPattern } from '../config/config.ts';
 import { defaultPort, formatOrigin, type Origin } from '../connector/origin.ts';
 import type { Secret } from '../credential/secret.ts';
 import type { SecretStore } from '../credential/store.ts';
-import { openCallers, type TokenCallers } from '../egress/callers.ts';
+import type { TokenCallers } from '../egress/callers.ts';
 import type { Tunnelling } from '../egress/binding.ts';
 import { SidecarError } from '../error.ts';
 import type { HttpBinding } from '../http/binding.ts';
@@ -81,6 +81,7 @@ async function openTokens({ agents }: Config, { agent }: EgressConfig, { store, 
       const digest = secret.expose((bytes) => createHash('sha256').update(bytes).digest('hex'));
       proofs.set(name, digest);
     }
+    const { openCallers } = await import('../egress/callers.ts');
     const callers = openCallers({
       agents: held,
       required: Object.values(agents).some(({ token }) => token !== undefined),

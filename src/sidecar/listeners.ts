@@ -1,23 +1,11 @@
 import type { LimitsConfig } from '../config/config.ts';
-import { EgressFront, TunnelFront } from '../egress/front.ts';
-import { HttpFront, type HttpFrontLimits } from '../http/front.ts';
-import type { RelayHandler } from '../relay/binding.ts';
-import { RelayFront } from '../relay/front.ts';
-import { StreamFront } from '../stream/front.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Endpoint, HttpEndpoint } from './endpoints.ts';
+import type { Endpoint } from './endpoints.ts';
+import { httpLimits, loadFronts, openFront, type Front } from './fronts.ts';
 import type { Generation } from './generation.ts';
 import { Listener } from './listener.ts';
 import type { ListenerStatus } from './state.ts';
-
-/** What serves an address, one kind of front a kind of connector. */
-type Front =
-  | { readonly kind: 'http'; readonly front: HttpFront }
-  | { readonly kind: 'tunnel'; readonly front: TunnelFront }
-  | { readonly kind: 'egress'; readonly front: EgressFront }
-  | { readonly kind: 'stream'; readonly front: StreamFront }
-  | { readonly kind: 'relay'; readonly front: RelayFront };
 
 interface Slot {
   readonly listener: Listener;
@@ -53,6 +41,7 @@ export class Listeners {
    */
   async open(generation: Generation): Promise<Map<string, Slot>> {
     const added = new Map<string, Slot>();
+    await loadFronts([...generation.endpoints.values()].map(({ kind }) => kind));
     try {
       for (const [key, endpoint] of generation.endpoints) {
         if (!this.#slots.has(key)) added.set(key, await this.#bind(key, endpoint, generation.config.limits));
@@ -185,66 +174,4 @@ async function goneWithin(listener: Listener, gone: Promise<boolean>, seconds: n
   clearTimeout(timer);
   if (!inTime) listener.close();
   return inTime;
-}
-
-/** `current`: what the address serves now; undefined once it is gone. */
-function openFront(
-  key: string,
-  endpoint: Endpoint,
-  limits: LimitsConfig,
-  metrics: Metrics,
-  current: () => Endpoint | undefined,
-): Front {
-  switch (endpoint.kind) {
-    case 'http': {
-      const handler = lastOf(endpoint, current, (next) => (next.kind === 'http' ? next : undefined));
-      return { kind: 'http', front: new HttpFront(key, httpLimits(endpoint, limits), () => handler().handler) };
-    }
-    case 'tunnel': {
-      const handler = lastOf(endpoint, current, (next) => (next.kind === 'tunnel' ? next : undefined));
-      return {
-        kind: 'tunnel',
-        front: new TunnelFront(key, httpLimits(endpoint, limits), metrics.tunnels(key), () => handler().handler),
-      };
-    }
-    case 'egress': {
-      const handler = lastOf(endpoint, current, (next) => (next.kind === 'egress' ? next : undefined));
-      return {
-        kind: 'egress',
-        front: new EgressFront(key, httpLimits(endpoint, limits), metrics.tunnels(key), () => handler().handler),
-      };
-    }
-    case 'stream': {
-      const handler = lastOf(endpoint, current, (next) => (next.kind === 'stream' ? next : undefined));
-      return { kind: 'stream', front: new StreamFront(key, limits, () => handler().handler) };
-    }
-    case 'relay': {
-      const handler = (): RelayHandler | undefined => {
-        const next = current();
-        return next?.kind === 'relay' ? next.handler : undefined;
-      };
-      return { kind: 'relay', front: new RelayFront(key, limits, handler) };
-    }
-    default:
-      return endpoint satisfies never;
-  }
-}
-
-/** The present endpoint; where the address has gone over to another kind, the last that was of this one. */
-function lastOf<Kind extends Endpoint>(
-  first: Kind,
-  current: () => Endpoint | undefined,
-  ofKind: (endpoint: Endpoint) => Kind | undefined,
-): () => Kind {
-  let last = first;
-  return () => {
-    const next = current();
-    last = (next === undefined ? undefined : ofKind(next)) ?? last;
-    return last;
-  };
-}
-
-function httpLimits({ idleSeconds }: Pick<HttpEndpoint, 'idleSeconds'>, limits: LimitsConfig): HttpFrontLimits {
-  const { headerBytes, headerSeconds, keepAliveSeconds, requestSeconds } = limits;
-  return { headerBytes, headerSeconds, keepAliveSeconds, requestSeconds, idleSeconds };
 }

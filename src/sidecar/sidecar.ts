@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import type { Interception } from '../certificate/interception.ts';
 import { formatListenAddress, type Config } from '../config/config.ts';
 import type { Connector } from '../connector/connector.ts';
 import type { SecretStore } from '../credential/store.ts';
@@ -37,6 +38,8 @@ export interface SidecarOptions {
   readonly openStores: (providers: Config['providers']) => Stores;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Where the files go that make clients trust the authority of `egress`; absent: nowhere. */
+  readonly trust?: { readonly folder: string; readonly environment: Readonly<Record<string, string | undefined>> };
   /** Called with each configuration that takes effect. */
   readonly onConfig?: (config: Config) => void;
   /** Called when the control socket is asked to stop. */
@@ -193,15 +196,23 @@ export class Sidecar {
     this.#retiring.add(retired);
   }
 
-  /** Stops accepting, lets running work end within `limits.drainSeconds`, then cuts what is left. Never rejects. */
-  drain(): Promise<void> {
-    this.#draining ??= this.#drain();
+  /** Open downstream connections of all listeners. */
+  get connections(): number {
+    return this.#listeners.connections;
+  }
+
+  /**
+   * Stops accepting, lets running work end within `limits.drainSeconds`, or `secondsMax` where that is less, then cuts
+   * what is left. Never rejects.
+   */
+  drain(secondsMax = Number.POSITIVE_INFINITY): Promise<void> {
+    this.#draining ??= this.#drain(secondsMax);
     return this.#draining;
   }
 
-  async #drain(): Promise<void> {
+  async #drain(secondsMax: number): Promise<void> {
     const { log } = this.#options;
-    const { drainSeconds } = this.#generation.config.limits;
+    const drainSeconds = Math.min(this.#generation.config.limits.drainSeconds, secondsMax);
     log.info({ drainSeconds, connections: this.#listeners.connections }, 'draining');
     await this.#reloading;
     const inTime = await this.#listeners.drain(drainSeconds);
@@ -272,7 +283,7 @@ async function openGeneration(
 ): Promise<Generation> {
   const interception = authority.under(config.egress?.ca);
   // Clients are told of its certificate before the first of them connects.
-  if (config.egress !== undefined) await interception();
+  if (config.egress !== undefined) await tellClients(await interception(), options.trust);
   const stores = options.openStores(config.providers);
   const policy = new Policy(config.rules, { rates });
   const context = { policy, ledger, log: options.log, now: () => new Date(), ...shared };
@@ -280,6 +291,12 @@ async function openGeneration(
   const { connectors, metrics } = options;
   const parts = { connectors, context, metrics, store, fetchKeys: true, interception };
   return Generation.open(config, parts, () => stores.close());
+}
+
+async function tellClients({ certificate }: Interception, trust: SidecarOptions['trust']): Promise<void> {
+  if (trust === undefined) return;
+  const { shareTrust } = await import('./shared-trust.ts');
+  await shareTrust(trust.folder, certificate, trust.environment);
 }
 
 /** Makes something at its first use; where that fails, the next use tries again. */

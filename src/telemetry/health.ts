@@ -37,8 +37,8 @@ export interface TelemetryServer {
 }
 
 /**
- * GET and HEAD of `/live` and `/ready` (bodies as CyberArk Secretless Broker answers them), `/healthz` and `/readyz`
- * (`{ok, reasons}`) and `/metrics`. 200 or 503. Errors: `address-unavailable`.
+ * GET and HEAD of `/live` and `/ready` (bodies as CyberArk Secretless Broker answers them), `/healthz`, `/livez` and
+ * `/readyz` (`{ok, reasons}`) and `/metrics`. 200 or 503. Errors: `address-unavailable`.
  */
 export async function openTelemetryServer(options: TelemetryServerOptions): Promise<TelemetryServer> {
   const { status, metrics, log } = options;
@@ -46,7 +46,8 @@ export async function openTelemetryServer(options: TelemetryServerOptions): Prom
     routes: {
       '/live': { GET: (query) => brokerAnswer(status(), status().live, query) },
       '/ready': { GET: (query) => brokerAnswer(status(), isReady(status()), query) },
-      '/healthz': { GET: () => answerOf(status().live, status().live ? [] : ['no listener accepts']) },
+      '/healthz': { GET: () => liveAnswer(status()) },
+      '/livez': { GET: () => liveAnswer(status()) },
       '/readyz': { GET: () => answerOf(isReady(status()), status().reasons) },
       '/metrics': { GET: metricsRoute(metrics) },
     },
@@ -69,6 +70,10 @@ function brokerAnswer(status: HealthStatus, ok: boolean, query: URLSearchParams)
     listening: status.live ? 'OK' : 'secretless is not listening',
     ready: status.ready ? 'OK' : 'secretless is not ready',
   });
+}
+
+function liveAnswer({ live }: HealthStatus): LocalAnswer {
+  return answerOf(live, live ? [] : ['no listener accepts']);
 }
 
 function answerOf(ok: boolean, reasons: readonly string[]): LocalAnswer {

@@ -39,6 +39,13 @@ test('a child adds its fields to each line', () => {
   expect(only(lines)).toMatchObject({ connection: 'c1', service: 'github', status: 200 });
 });
 
+test('a field stands once in a line, as whoever wrote the line says it', () => {
+  const { lines, log } = openRecordedLog('info');
+  log.child({ status: 100 }).info({ status: 200 }, 'ended');
+  expect(lines[0]!.match(/"status"/g)).toHaveLength(1);
+  expect(only(lines)).toMatchObject({ status: 200 });
+});
+
 test('a secret among the fields of a child is masked', () => {
   const { lines, log } = openRecordedLog('info');
   log.child({ token: new Secret('canary') }).info({ password: new Secret('canary') }, 'lent');
@@ -85,4 +92,14 @@ test('the level can be changed while the log is open', () => {
   log.info({}, 'not written');
   log.error({}, 'written');
   expect(lines).toHaveLength(1);
+});
+
+test('the level of a log is that of its children', () => {
+  const { lines, log } = openRecordedLog('info');
+  const child = log.child({ connection: 'c1' });
+  log.limit('debug');
+  child.debug({}, 'written');
+  log.limit('error');
+  child.warn({}, 'not written');
+  expect(only(lines)['message']).toBe('written');
 });

@@ -1,4 +1,3 @@
-import { pino, stdTimeFunctions, type Logger } from 'pino';
 import { fdStream, type LogStream } from './log-stream.ts';
 import { logText, singleLine } from './log-text.ts';
 import { printable } from './printable.ts';
@@ -37,49 +36,52 @@ export function openLog({ level, stream }: LogOptions): Log {
   const write = target.isTTY
     ? (line: string) => target.write(logText(line, colour))
     : (line: string) => target.write(singleLine(line));
-  const options = {
-    level,
-    base: null,
-    messageKey: 'message',
-    timestamp: stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
-  };
-  return new PinoLog(pino(options, { write }));
+  return new LineLog(write, { least: RANK[level] }, {});
 }
 
-class PinoLog implements Log {
-  readonly #logger: Logger;
+const RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const satisfies Record<LogLevel, number>;
 
-  constructor(logger: Logger) {
-    this.#logger = logger;
+class LineLog implements Log {
+  readonly #write: (line: string) => unknown;
+  /** Of this log and of all its children. */
+  readonly #limit: { least: number };
+  readonly #fields: Readonly<Record<string, unknown>>;
+
+  constructor(write: (line: string) => unknown, limit: { least: number }, fields: Readonly<Record<string, unknown>>) {
+    this.#write = write;
+    this.#limit = limit;
+    this.#fields = fields;
   }
 
   debug(fields: object, message: string): void {
-    this.#write('debug', fields, message);
+    this.#line('debug', fields, message);
   }
 
   info(fields: object, message: string): void {
-    this.#write('info', fields, message);
+    this.#line('info', fields, message);
   }
 
   warn(fields: object, message: string): void {
-    this.#write('warn', fields, message);
+    this.#line('warn', fields, message);
   }
 
   error(fields: object, message: string): void {
-    this.#write('error', fields, message);
+    this.#line('error', fields, message);
   }
 
   child(fields: object): Log {
-    return new PinoLog(this.#logger.child(lineFields(fields)));
+    return new LineLog(this.#write, this.#limit, { ...this.#fields, ...lineFields(fields) });
   }
 
   limit(level: LogLevel): void {
-    this.#logger.level = level;
+    this.#limit.least = RANK[level];
   }
 
-  #write(level: LogLevel, fields: object, message: string): void {
-    if (this.#logger.isLevelEnabled(level)) this.#logger[level](lineFields(fields), message);
+  #line(level: LogLevel, fields: object, message: string): void {
+    if (RANK[level] < this.#limit.least) return;
+    const time = new Date().toISOString();
+    const line = { level, time, ...this.#fields, ...lineFields(fields), message };
+    this.#write(`${JSON.stringify(line)}\n`);
   }
 }
 

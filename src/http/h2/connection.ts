@@ -17,8 +17,6 @@ const IDLE_GRACE_MS = 1_000;
 const LEAVE_MS = 1_000;
 /** Exchanges of one connection, with those that go on for a moment after their stream was reset. */
 const RUNNING_MAX = 200;
-/** Streams that ended in a reset of either side, so many at once, then so many a second. */
-const RESETS: readonly [number, number] = [500, 50];
 /** Generous: clients of gRPC measure the path with a PING per round trip while messages flow. */
 const PINGS: readonly [number, number] = [20_000, 10_000];
 const SETTINGS: readonly [number, number] = [50, 5];
@@ -35,7 +33,6 @@ export class Http2Connection extends Connection {
   readonly #session: ServerHttp2Session;
   readonly #socket: Socket;
   readonly #limits: HttpFrontLimits;
-  readonly #resets = new Allowance(...RESETS);
   /** Until the first request, and between requests. */
   #rest: NodeJS.Timeout | undefined;
   #leaving: NodeJS.Timeout | undefined;
@@ -76,10 +73,9 @@ export class Http2Connection extends Connection {
   #serve(stream: ServerHttp2Stream, raw: readonly string[]): void {
     // Whoever uses the stream hears of its end; an error that nobody waits for must not end the process.
     stream.on('error', () => undefined);
-    let downstream: Http2Downstream | undefined;
     this.#streams += 1;
     clearTimeout(this.#rest);
-    stream.once('close', () => this.#ended(stream, downstream));
+    stream.once('close', () => this.#ended());
     if (stream.closed || stream.destroyed) return;
     if (this.running >= RUNNING_MAX) {
       stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
@@ -91,7 +87,7 @@ export class Http2Connection extends Connection {
       void this.run(({ context, routes }, id) => serveWebsocketStream(context, routes, { request, stream, id }));
       return;
     }
-    const served = (downstream = new Http2Downstream(stream, request, this.#limits.requestSeconds));
+    const served = new Http2Downstream(stream, request, this.#limits.requestSeconds);
     void this.run(({ context, routes }, id) => serveExchange(context, routes, served, id));
   }
 
@@ -107,10 +103,8 @@ export class Http2Connection extends Connection {
     }
   }
 
-  #ended(stream: ServerHttp2Stream, downstream: Http2Downstream | undefined): void {
+  #ended(): void {
     this.#streams -= 1;
-    const reset = stream.rstCode !== constants.NGHTTP2_NO_ERROR && downstream?.aborted !== true;
-    if (reset && !this.#resets.take()) this.#flooded('resets');
     if (this.#streams > 0) return;
     if (this.#session.closed || this.#session.destroyed) this.#leave();
     else this.#restFor(this.#limits.keepAliveSeconds);
