@@ -5,7 +5,7 @@ import tseslint from 'typescript-eslint';
 const emptyWords = '(Manager|Helper|Util|Common|Misc|Data|Info)$';
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', 'coverage/**', '**/testdata/**'] },
+  { ignores: ['dist/**', 'dist-binary/**', 'dist-release/**', 'node_modules/**', 'coverage/**', '**/testdata/**'] },
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {

@@ -1,20 +1,19 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { issueAuthority } from '../certificate/authority.ts';
 import { SidecarError } from '../error.ts';
 import { verifyLedger } from '../ledger/verify.ts';
 import { ControlClient } from '../sidecar/control-client.ts';
 import { controlSocketPath, ledgerPath, type SidecarStatus } from '../sidecar/state.ts';
-import { defineCommand, type Io } from './command.ts';
+import { defineCommand, type Io, UsageError } from './command.ts';
 import type { Outcome, Report } from './demo/agent.ts';
 import { openAwsUpstream } from './demo/aws-upstream.ts';
 import { openDatabase } from './demo/database.ts';
 import { findProgram, openGitUpstream, REPOSITORY } from './demo/git-upstream.ts';
+import { demoFile, findPackage, selfWords, shownCommand } from './demo/installed.ts';
 import { deedOf, demoRows, isRight, type Row } from './demo/rows.ts';
 import { makeCredentials, secretsOf, sidecarEnvironment, type Upstreams } from './demo/sidecar-environment.ts';
 import { GUARDED_HOST, openTlsUpstream } from './demo/tls-upstream.ts';
@@ -27,7 +26,11 @@ export const command = defineCommand({
   summary: 'show it at work: an upstream, the sidecar, and an agent that holds nothing',
   usage: '[--keep]',
   options: { keep: { type: 'boolean', meaning: 'leave it running, with commands to try' } },
+  // `demo agent <errands>` is the agent: the demo starts itself for it.
+  positionals: 2,
   async run(args, io) {
+    const [role, errands] = args.positionals;
+    if (role !== undefined) return runAsAgent(role, errands, io);
     const folder = await mkdtemp(join(tmpdir(), 'secretless-'));
     const credentials = makeCredentials();
     const authority = await issueAuthority('demo authority');
@@ -40,17 +43,18 @@ export const command = defineCommand({
     const git = 'missing' in openedGit ? undefined : openedGit;
     const upstreams = { upstream, tls, aws, database, git };
     const env = await sidecarEnvironment(folder, credentials, upstreams, io.env);
-    const sidecar = spawnSelf(['start', '-f', demoFile()], env);
+    const file = await demoFile(folder);
+    const sidecar = spawnSelf(['start', '-f', file], env);
     try {
       const status = await readyStatus(sidecar, env);
-      const s3Client = isInstalled('@aws-sdk/client-s3');
-      const sshConfig = git && (await writeSshConfig(folder, env));
+      const s3Client = findPackage('@aws-sdk/client-s3') !== undefined;
+      const sshConfig = git && (await writeSshConfig(file, folder, env));
       const agentGit = git && { sshConfig: sshConfig!, folder: join(folder, 'notes'), programs: git.programs };
       const curl = (await findProgram('curl', io.env)) !== undefined;
       const egress = { curl, upstream: tls };
       const has = { database: database !== undefined, s3Client, git: agentGit, egress };
       const rows = demoRows(status, upstream.port, has);
-      const right = await show({ rows, upstreams, env, secrets: secretsOf(credentials, upstreams) }, io);
+      const right = await show({ rows, upstreams, file, env, secrets: secretsOf(credentials, upstreams) }, io);
       if (!s3Client) io.stdout.write('without the row of S3: the npm package @aws-sdk/client-s3 is not installed\n');
       if (!curl) io.stdout.write('without the row of curl: there is none on PATH\n');
       if ('missing' in opened) io.stdout.write(`without the rows of PostgreSQL: ${opened.missing}\n`);
@@ -69,29 +73,16 @@ export const command = defineCommand({
   },
 });
 
-/** Whether a package is there that only development needs. */
-function isInstalled(name: string): boolean {
-  try {
-    createRequire(import.meta.url).resolve(name);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function demoFile(): string {
-  const root = dirname(createRequire(import.meta.url).resolve('secretless-sidecar/package.json'));
-  return join(root, 'config', 'demo.yml');
-}
-
-/** A module of ours beside this one, as the running build names it: `.ts` in a checkout, `.js` once built. */
-function module(name: string): string {
-  const suffix = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
-  return fileURLToPath(new URL(`./${name}${suffix}`, import.meta.url));
+async function runAsAgent(role: string, errands: string | undefined, io: Io): Promise<number> {
+  if (role !== 'agent' || errands === undefined) throw new UsageError('demo takes no arguments');
+  const { runErrands } = await import('./demo/agent.ts');
+  io.stdout.write(await runErrands(errands));
+  return EXIT.ok;
 }
 
 function spawnSelf(words: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
-  return spawn(process.execPath, [...process.execArgv, module('secretless'), ...words], {
+  const [program, ...own] = selfWords();
+  return spawn(program, [...own, ...words], {
     env,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -111,9 +102,9 @@ async function readyStatus(sidecar: ChildProcess, env: NodeJS.ProcessEnv): Promi
 }
 
 /** As a user would: what leads `ssh` to the sidecar, which holds no secret. Errors: `not-running`. */
-async function writeSshConfig(folder: string, env: NodeJS.ProcessEnv): Promise<string> {
+async function writeSshConfig(file: string, folder: string, env: NodeJS.ProcessEnv): Promise<string> {
   const to = join(folder, 'agent-ssh');
-  const command = spawnSelf(['ssh', 'config', '-f', demoFile(), '--service', 'git', '--write', to], env);
+  const command = spawnSelf(['ssh', 'config', '-f', file, '--service', 'git', '--write', to], env);
   let said = '';
   command.stderr!.setEncoding('utf8').on('data', (text: string) => (said += text));
   const [code] = (await once(command, 'close')) as [number | null];
@@ -123,13 +114,12 @@ async function writeSshConfig(folder: string, env: NodeJS.ProcessEnv): Promise<s
 
 /** An empty environment: whatever the agent can show, it did not get from there. */
 function runAgent(rows: readonly Row[]): Promise<Report> {
-  return reportOf([module('demo/agent')], rows, {});
+  return reportOf(['demo', 'agent'], rows, {});
 }
 
 /** As a user runs it: in the shell of the sidecar, with all that the sidecar was given. */
-function runLedAgent(rows: readonly Row[], env: NodeJS.ProcessEnv): Promise<Report> {
-  const node = [process.execPath, ...process.execArgv];
-  const words = [module('secretless'), 'run', '-f', demoFile(), '--', ...node, module('demo/agent')];
+function runLedAgent(rows: readonly Row[], file: string, env: NodeJS.ProcessEnv): Promise<Report> {
+  const words = ['run', '-f', file, '--', ...selfWords(), 'demo', 'agent'];
   // The agent trusts the upstream's authority itself, as it does whatever runs it.
   return reportOf(words, rows, { ...env, NODE_EXTRA_CA_CERTS: env['DEMO_TLS_UPSTREAM_CA'] });
 }
@@ -137,7 +127,8 @@ function runLedAgent(rows: readonly Row[], env: NodeJS.ProcessEnv): Promise<Repo
 /** Errors: `internal`, with what the agent said. */
 async function reportOf(words: readonly string[], rows: readonly Row[], env: NodeJS.ProcessEnv): Promise<Report> {
   const errands = JSON.stringify(rows.map(({ errand }) => errand));
-  const agent = spawn(process.execPath, [...process.execArgv, ...words, errands], {
+  const [program, ...own] = selfWords();
+  const agent = spawn(program, [...own, ...words, errands], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -152,6 +143,8 @@ async function reportOf(words: readonly string[], rows: readonly Row[], env: Nod
 interface Show {
   readonly rows: readonly Row[];
   readonly upstreams: Upstreams;
+  /** The configuration. */
+  readonly file: string;
   /** Of the sidecar. */
   readonly env: NodeJS.ProcessEnv;
   /** What no agent may have. */
@@ -159,10 +152,10 @@ interface Show {
 }
 
 /** Prints the table; true where every row is right. */
-async function show({ rows, upstreams, env, secrets }: Show, io: Io): Promise<boolean> {
+async function show({ rows, upstreams, file, env, secrets }: Show, io: Io): Promise<boolean> {
   const isLed = ({ errand }: Row): boolean => 'egress' in errand;
   const alone = await runAgent(rows.filter((row) => !isLed(row)));
-  const led = await runLedAgent(rows.filter(isLed), env);
+  const led = await runLedAgent(rows.filter(isLed), file, env);
   const outcomes = new Map([...alone.outcomes, ...led.outcomes].map((outcome) => [outcome.row, outcome]));
   const direct = alone.outcomes[0]!.ms;
   let allRight = true;
@@ -260,8 +253,8 @@ async function keep(
           ]),
       `  http_proxy=${at('oauth')} curl -i http://127.0.0.1:${port}/v1/statuses`,
       `  https_proxy=http://127.0.0.1:${env['DEMO_EGRESS_PORT']} curl -i --cacert ${home}/egress-ca.pem https://${GUARDED_HOST}:${tls.port}/v1/items`,
-      `  SECRETLESS_HOME=${home} npm run -s secretless -- status`,
-      `  SECRETLESS_HOME=${home} npm run -s secretless -- ledger tail`,
+      `  SECRETLESS_HOME=${home} ${shownCommand()} status`,
+      `  SECRETLESS_HOME=${home} ${shownCommand()} ledger tail`,
       '',
       'Ctrl-C ends it.',
       '',

@@ -10,7 +10,9 @@ export interface ProcessFacts {
 
 /** The facts of this process. */
 export function processFacts(): ProcessFacts {
-  const inspector = process.getBuiltinModule('node:inspector').url();
+  // Absent before 20.16: such a Node is refused by its version.
+  const old = process as { getBuiltinModule?: NodeJS.Process['getBuiltinModule'] };
+  const inspector = old.getBuiltinModule?.('node:inspector').url();
   return { node: process.versions.node, execArgv: process.execArgv, env: process.env, inspector };
 }
 

@@ -13,7 +13,7 @@ import {
 import { AeadCipher, AeadDecipher } from './aead-packets.ts';
 import { poly1305Of, type Poly1305, type Poly1305Module } from './poly1305.ts';
 import type { Addon } from './ssh2-addon.ts';
-import type { Ssh2Ciphers } from './ssh2-source.ts';
+import type { Ssh2Ciphers } from './ssh2-load.ts';
 import { SshError } from './ssh-error.ts';
 
 interface CipherKind {

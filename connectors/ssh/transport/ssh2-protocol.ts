@@ -1,6 +1,6 @@
 import type { AeadCipher, AeadDecipher } from './aead-packets.ts';
 import { replaceCiphers, type ReplacedCiphers } from './ssh2-ciphers.ts';
-import { loadSsh2 } from './ssh2-source.ts';
+import { loadSsh2 } from './ssh2-load.ts';
 import { SshError } from './ssh-error.ts';
 
 /** The parts of ssh2's `Protocol` that the transport uses; most are private to ssh2, hence the check below. */

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { createRequire, registerHooks } from 'node:module';
 import { SshError } from './ssh-error.ts';
 
 /**
@@ -27,9 +26,7 @@ export const SSH2_VERSION = '1.17.0';
 export const PACKET_BYTES_MAX = 256 * 1024;
 const SSH2_LIMIT = PACKET_BYTES_MAX + 20;
 
-const FOLDER = '/ssh2/lib/protocol/';
-
-/** SHA-256 of the files as published on npm. */
+/** SHA-256 of the files of `lib/protocol` as published on npm. */
 const DIGESTS: Readonly<Record<string, string>> = {
   'Protocol.js': 'c1104b49087de7a91cd3ffaac8807c05eebf49f61effd084d0b0caf29fde6af4',
   'crypto.js': 'a729d2064e787e2a4589c25a284444fe54a58b7434a4e6e5e8e9c73c6d91e28e',
@@ -42,6 +39,9 @@ const DIGESTS: Readonly<Record<string, string>> = {
   'handlers.js': 'b15f990134a4f69b7492d0b875d80d8c28228907045619b01ec30871ac711df9',
   'handlers.misc.js': '8927c504c3c338187f36f0304a3452d6396ec9fc907af3db2be46a5f175c36a1',
 };
+
+/** Every file that is loaded, below `lib/protocol`. */
+export const SSH2_FILES: readonly string[] = Object.keys(DIGESTS);
 
 const CHANGES: Readonly<Record<string, readonly (readonly [from: string, to: string])[]>> = {
   'crypto.js': [
@@ -108,82 +108,4 @@ export function fitSource(file: string, source: string): string {
     fitted = fitted.replace(from, () => to);
   }
   return fitted;
-}
-
-export interface Ssh2Modules {
-  readonly protocol: unknown;
-  readonly wireTools: unknown;
-}
-
-/** What `prepare` may work on before anything uses it. */
-export interface Ssh2Ciphers {
-  /** The exports of `crypto.js`. */
-  readonly crypto: unknown;
-  /** Makes the WebAssembly of Poly1305. */
-  readonly poly1305: unknown;
-  /** The native addon; undefined where it is missing, was built for another Node, or `--no-addons` forbids it. */
-  readonly addon: unknown;
-}
-
-/**
- * Loads the transport layer anew, whoever may have loaded it before; those keep theirs, and who loads ssh2 later gets
- * this one. Errors: `unfit`.
- */
-export function loadSsh2(prepare: (ciphers: Ssh2Ciphers) => void): Ssh2Modules {
-  const require = createRequire(import.meta.url);
-  const version = (require('ssh2/package.json') as { version?: unknown }).version;
-  if (version !== SSH2_VERSION) {
-    throw new SshError('unfit', `ssh2 ${SSH2_VERSION} is needed and ${String(version)} is installed`);
-  }
-  forget(require.cache);
-  const seen = new Set<string>();
-  const hooks = registerHooks({
-    load(url, context, next) {
-      const loaded = next(url, context);
-      const at = url.lastIndexOf(FOLDER);
-      if (at === -1 || !url.endsWith('.js')) return loaded;
-      const file = url.slice(at + FOLDER.length);
-      seen.add(file);
-      return {
-        ...loaded,
-        source: fitSource(file, Buffer.from((loaded.source ?? '') as string | Uint8Array).toString()),
-      };
-    },
-  });
-  try {
-    // Before all others, which take its functions as they are loaded.
-    const crypto = require('ssh2/lib/protocol/crypto.js') as unknown;
-    const poly1305 = require('ssh2/lib/protocol/crypto/poly1305.js') as unknown;
-    prepare({ crypto, poly1305, addon: findAddon(require) });
-    const modules = {
-      protocol: require('ssh2/lib/protocol/Protocol.js') as unknown,
-      wireTools: require('ssh2/lib/protocol/utils.js') as unknown,
-    };
-    for (const file of Object.keys(DIGESTS)) {
-      if (!seen.has(file)) throw new SshError('unfit', `ssh2/lib/protocol/${file} was loaded without being looked at`);
-    }
-    return modules;
-  } finally {
-    hooks.deregister();
-  }
-}
-
-/**
- * The addon that `npm run addon` has built and marked, where it is one for this Node. One that npm has built may end the
- * process whenever memory is collected (nodejs/node#65446).
- */
-function findAddon(require: NodeJS.Require): unknown {
-  try {
-    require('ssh2/lib/protocol/crypto/build/Release/secretless.json');
-    return require('ssh2/lib/protocol/crypto/build/Release/sshcrypto.node') as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Takes ssh2's transport out of the module cache; native bindings stay, which are loaded once. */
-function forget(cache: NodeJS.Dict<NodeJS.Module>): void {
-  for (const name of Object.keys(cache)) {
-    if (name.replaceAll('\\', '/').includes(FOLDER) && name.endsWith('.js')) delete cache[name];
-  }
 }

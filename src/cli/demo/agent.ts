@@ -6,7 +6,7 @@ import { runGit, type GitErrand } from './git-agent.ts';
 
 /**
  * The agent of the demo: a process of its own that knows addresses and holds nothing; its environment is empty, or the
- * one of `secretless run`. Reads its errands as JSON from the command line and prints what became of them as JSON.
+ * one of `secretless run`. `secretless demo agent` reads its errands as JSON from the command line and prints what became of them as JSON.
  */
 
 export type Errand = HttpErrand | DatabaseErrand | AwsErrand | GitErrand | EgressErrand;
@@ -40,6 +40,11 @@ export interface Report {
   /** What it could read there, for the demo to look through. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly outcomes: readonly Outcome[];
+}
+
+/** Runs errands that are written as JSON; the report is JSON as well. */
+export async function runErrands(text: string): Promise<string> {
+  return JSON.stringify(await run(JSON.parse(text) as Errand[]));
 }
 
 async function run(errands: readonly Errand[]): Promise<Report> {
@@ -127,8 +132,4 @@ function echo(errand: HttpErrand): Promise<Outcome> {
     request.on('error', reject);
     request.end();
   });
-}
-
-if (process.argv[2] !== undefined) {
-  process.stdout.write(JSON.stringify(await run(JSON.parse(process.argv[2]) as Errand[])));
 }

@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { AuthContext, Server, ServerChannel } from 'ssh2';
 import { publicKeyOf } from '../../connector/ssh/index.ts';
+import { loadSsh2 } from './installed.ts';
 import type { Missing } from './postgres-binaries.ts';
 import type { Seen } from './upstream.ts';
 
@@ -49,7 +50,7 @@ export async function openGitUpstream(folder: string, env: NodeJS.ProcessEnv): P
   }
   const repository = join(folder, 'notes.git');
   await makeRepository(git, repository);
-  const { Server: SshServer, utils } = (await import('ssh2')).default;
+  const { Server: SshServer, utils } = loadSsh2();
   const host = utils.generateKeyPairSync('ed25519');
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const { blob } = publicKeyOf(privateKey);

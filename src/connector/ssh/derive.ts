@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
 import type { Secret } from '../../credential/secret.ts';
+import { openDeriver } from './derive-thread.ts';
 import type { Derivation } from './derive-worker.ts';
 import { Turns } from './turns.ts';
 import { WireError } from './wire.ts';
@@ -36,13 +36,7 @@ function copyOf(secret: Secret): Uint8Array<ArrayBuffer> {
 }
 
 async function performed(work: Derivation, secrets: readonly Uint8Array<ArrayBuffer>[]): Promise<unknown> {
-  // The file beside this one has the ending of this one: `.ts` in a checkout, `.js` in a build.
-  const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const worker = new Worker(new URL(`./derive-worker.${ending}`, import.meta.url), {
-    stdout: true,
-    stderr: true,
-    env: {},
-  });
+  const worker = openDeriver();
   try {
     worker.postMessage(
       work,
