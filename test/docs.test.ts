@@ -11,7 +11,6 @@ import { OUTCOMES, openMetrics } from '../src/telemetry/metrics.ts';
 import { codeBlocks, codeSpans, deadLinks, document, documents, root, tableRows } from './documents.ts';
 
 const commandPage = document('docs/commands.md').text;
-const readme = document('README.md').text;
 
 /** Text of every source file below a folder, tests left out. */
 function sources(folder: string): string[] {
@@ -39,11 +38,12 @@ describe('the command line', async () => {
   /** Commands in a document that would not be accepted. */
   function refusedCommands(text: string): string[] {
     const lines = [
-      ...codeBlocks(text).flatMap(({ code }) => code.split('\n')),
+      // What is printed may begin with the name of the program too.
+      ...codeBlocks(text).flatMap(({ language, code }) => (language === 'text' ? [] : code.split('\n'))),
       ...codeSpans(text).filter((code) => !/^secretless[\w-]*$/.test(code)),
     ];
     return lines.flatMap((line) => {
-      const [, words] = /(?:^|\s)secretless(?: --)? +((?!--(?:['\s]|$))\S.*)$/.exec(line) ?? [];
+      const [, words] = /(?:^|\s)secretless(?: --)? +((?!#|--(?:['\s]|$))\S.*)$/.exec(line) ?? [];
       const short = commands.has(line.split(' ')[0]!) && line.includes(' --') ? line : undefined;
       return [words ?? short].flatMap((command) => (command === undefined || isAccepted(command) ? [] : [command]));
     });
@@ -51,7 +51,7 @@ describe('the command line', async () => {
 
   function isAccepted(line: string): boolean {
     const words = line
-      .replace(/\s+#.*/, '')
+      .replace(/\s+(?:#.*|(?:\d?>\s*\S+\s*)?&?)$/, '')
       .replaceAll(/[\u005b\u005d]/g, '')
       .split(/\s+/);
     try {
@@ -101,7 +101,7 @@ describe('names from elsewhere', () => {
   function unknownScripts(text: string): string[] {
     const code = [...codeBlocks(text).map(({ code: block }) => block), ...codeSpans(text)].join('\n');
     const run = [...code.matchAll(/npm (?:run (?:-s )?)?([a-z]+)/g)].map(([, name]) => name!);
-    return run.filter((name) => name !== 'ci' && !Object.hasOwn(scripts, name));
+    return run.filter((name) => !['ci', 'install', 'prefix'].includes(name) && !Object.hasOwn(scripts, name));
   }
 
   test('every script of npm that a document runs exists', () => {
@@ -167,7 +167,7 @@ describe('error codes', () => {
 });
 
 describe('metrics', () => {
-  test('those exposed are in the README with their type and labels, and no others', async () => {
+  test('those exposed are on the page of operations with their type and labels, and no others', async () => {
     const metrics = openMetrics({ version: '1.2.3' });
     metrics.watchLedger(() => ({ up: true, lagEvents: 0 }));
     metrics.listener('tcp://127.0.0.1:1').opened();
@@ -180,7 +180,7 @@ describe('metrics', () => {
       type,
       labelsOf(name!, text),
     ]);
-    const told = tableRows(readme, 'metric').flatMap(([names, type, labels]) =>
+    const told = tableRows(document('docs/operations.md').text, 'metric').flatMap(([names, type, labels]) =>
       codeSpans(names!).map((name) => [name, type, codeSpans(labels!).sort()]),
     );
     expect(told.sort()).toEqual(exposed.sort());
