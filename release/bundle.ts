@@ -3,6 +3,7 @@ import { isBuiltin } from 'node:module';
 import { join, resolve } from 'node:path';
 import { rolldown, type OutputChunk, type OutputOptions, type Plugin } from 'rolldown';
 import { fitSource, SSH2_FILES } from '../connectors/ssh/transport/ssh2-source.ts';
+import { askedSchemas, compiledModule } from './validators.ts';
 
 /** Makes one CommonJS file of all that the command can reach: what a single executable of Node runs. */
 
@@ -10,6 +11,7 @@ const ROOT = resolve(import.meta.dirname, '..');
 
 /** Modules that ask where they lie on the disk, by what stands in their place in one file. */
 const IN_PLACE_OF: Readonly<Record<string, string>> = {
+  'src/config/compile.ts': 'release/bundled/compile.ts',
   'src/sidecar/version.ts': 'release/bundled/version.ts',
   'src/connector/ssh/derive-thread.ts': 'release/bundled/derive-thread.ts',
   'src/cli/demo/installed.ts': 'release/bundled/installed.ts',
@@ -26,7 +28,9 @@ export async function bundle(): Promise<string> {
   const worker = await build('src/connector/ssh/derive-worker.ts', []);
   const { version } = JSON.parse(read('package.json')) as { version: string };
   const embedded = { VERSION: version, DEMO_FILE: read('config/demo.yml'), DERIVE_WORKER: worker };
-  return await build('src/cli/secretless.ts', [replaced(), embeds(embedded), fittedSsh2(), entry(), placeless()]);
+  return await build('src/cli/secretless.ts', [
+    ...[replaced(), validators(), embeds(embedded), fittedSsh2(), entry(), placeless()],
+  ]);
 }
 
 async function build(input: string, plugins: readonly Plugin[]): Promise<string> {
@@ -34,7 +38,7 @@ async function build(input: string, plugins: readonly Plugin[]): Promise<string>
     input: join(ROOT, input),
     cwd: ROOT,
     platform: 'node',
-    resolve: { conditionNames: ['source', 'node'] },
+    resolve: { conditionNames: ['secretless-source', 'node'] },
     plugins: [...plugins, absent()],
     // Of packages, that some say `eval` and the like; what matters is looked at below.
     logLevel: 'silent',
@@ -64,6 +68,17 @@ function replaced(): Plugin {
     async resolveId(source, importer) {
       if (importer === undefined || !source.startsWith('.')) return null;
       return places.get(resolve(importer, '..', source)) ?? null;
+    },
+  };
+}
+
+/** A build has them in files of their own. */
+function validators(): Plugin {
+  return {
+    name: 'validators',
+    load(id) {
+      if (id !== join(ROOT, 'src/config/compiled.ts')) return null;
+      return { code: compiledModule(askedSchemas()), moduleType: 'js' };
     },
   };
 }

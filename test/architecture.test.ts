@@ -56,6 +56,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'egress',
     'certificate',
   ],
+  migrate: ['config'],
+  injector: ['error', 'schema', 'config', 'certificate', 'credential', 'telemetry'],
   cli: [
     'error',
     'schema',
@@ -70,6 +72,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'stream',
     'sidecar',
     'certificate',
+    'migrate',
+    'injector',
     'main',
   ],
   main: [
@@ -189,6 +193,8 @@ const MAY_EXPOSE = [
   'src/sidecar/egress.ts',
   'src/sidecar/way-out.ts',
   'src/upstream/proxy-connect.ts',
+  // The injector's own service account token becomes a field.
+  'src/injector/kubernetes/api.ts',
   // `run --only`: what a rule hands over as a value becomes a variable.
   'src/cli/run/value-text.ts',
   // AWS: a key is derived, and two parts of it travel as text.

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { buildBinary, type Built } from '../release/binary.ts';
 import { checksumLine } from '../release/checksums.ts';
 import { canary, keepArtefact } from './canary.ts';
+import { CATALOG } from '../src/main.ts';
 import { freePort } from '../src/cli/demo/ports.ts';
 import { eventually, startUpstream } from './rig.ts';
 import { programPath } from './ssh/programs.ts';
@@ -96,6 +97,20 @@ test('it checks a file', async () => {
   const bad = await run(['check', '-f', 'bad.yml'], folder);
   expect(bad.code).toBe(78);
   expect(bad.out + bad.err).toContain('services');
+});
+
+test('it has a validator of every connector and provider, and of a version 1 file', async () => {
+  const folder = emptyFolder();
+  const place = { listenOn: 'tcp://127.0.0.1:1', credentials: {}, config: { unheardOf: 1 } };
+  const services = Object.fromEntries(CATALOG.connectors.map(({ name }) => [name, { connector: name, ...place }]));
+  const kinds = CATALOG.providers.map(({ name }, at) => [`p${at}`, { type: name, unheardOf: 1 }]);
+  writeFileSync(join(folder, 'all.yml'), JSON.stringify({ services, providers: Object.fromEntries(kinds) }));
+  const { code, out, err } = await run(['check', '-f', 'all.yml'], folder);
+  expect(code, out + err).toBe(78);
+  const all = CATALOG.connectors.length + CATALOG.providers.length;
+  expect((out + err).match(/unknown key "unheardOf"/g)).toHaveLength(all);
+  writeFileSync(join(folder, 'old.yml'), readFileSync('config/examples/version-1.yml'));
+  expect(await run(['check', '-f', 'old.yml'], folder)).toMatchObject({ code: 0 });
 });
 
 test('an agent that holds nothing is served, and SIGTERM ends it', async () => {

@@ -135,6 +135,7 @@ describe('the library, with helm,', () => {
     ['a credential', api({}, { credentials: { token: secret } })],
     ['a number', api({}, { credentials: { pin: 12345678 } })],
     ['a literal', api({}, { credentials: { token: { from: 'literal', get: secret } } })],
+    ['a literal for all', api({}, { credentials: { from: 'literal', get: secret } })],
     [
       'a literal by another name',
       api({ providers: { mine: { type: 'literal' } } }, { credentials: { token: { from: 'mine', get: secret } } }),
@@ -196,6 +197,10 @@ describe('the library, with helm,', () => {
   const agent = (more: object) => ({ containers: [{ name: 'agent', image: 'agent:1', ...more }] });
   const volume = (source: object) => ({ ...POD, volumes: [{ name: 'mine', ...source }] });
   const from = (name: string, of: string) => ({ env: [{ name: 'X', valueFrom: { secretKeyRef: { name, key: of } } }] });
+  const CONFINED = { runAsUser: 10001, allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
+  const confined = (more: object) => agent({ securityContext: { ...CONFINED, ...more } });
+  const confine = { confine: { enabled: true } };
+  const alias = (ip: string) => ({ ...POD, hostAliases: [{ ip, hostnames: ['db'] }] });
   const REFUSED: readonly (readonly [string, object, RegExp, object?, WorkloadOptions?])[] = [
     ['a Job beside a plain container', POD, /would never end/, { native: false }, { kind: 'Job' }],
     ['one process namespace', { ...POD, shareProcessNamespace: true }, /shareProcessNamespace/],
@@ -203,6 +208,11 @@ describe('the library, with helm,', () => {
     ['the memory of the node', { ...POD, hostIPC: true }, /hostIPC/],
     ['the network of the node', { ...POD, hostNetwork: true }, /hostNetwork/],
     ['names that lead back', { ...POD, hostAliases: [{ ip: '127.0.0.1', hostnames: ['db'] }] }, /hostAliases lead db/],
+    ['names that lead back, at length', alias('0:0:0:0:0:0:0:1'), /hostAliases lead db/],
+    ['names that lead back, in quads', alias('::0.0.0.1'), /hostAliases lead db/],
+    ['names that lead back, mapped', alias('::FFFF:7f00:1'), /hostAliases lead db/],
+    ['names that lead back, with zeros', alias('0127.0.0.1'), /hostAliases lead db/],
+    ['a pod called like a service', { ...POD, hostnameOverride: 'db.test' }, /hostnameOverride leads db.test/],
     ['a name server in the pod', { ...POD, dnsConfig: { nameservers: ['127.0.0.53'] } }, /dnsConfig/],
     ['a container called so', { containers: [{ name: 'secretless-sidecar', image: 'x' }] }, /has a container/],
     ['a privileged agent', agent({ securityContext: { privileged: true } }), /is privileged/],
@@ -210,11 +220,55 @@ describe('the library, with helm,', () => {
     ['a listener', agent({ securityContext: { capabilities: { add: ['NET_RAW'] } } }), /adds NET_RAW/],
     ['the same user', agent({ securityContext: { runAsUser: 65532 } }), /runs as user 65532/],
     ['the same user by the pod', { ...POD, securityContext: { runAsUser: 65532 } }, /runs as user 65532/],
+    [
+      'the same user, a large one',
+      agent({ securityContext: { runAsUser: 1_000_650_000 } }),
+      /runs as user 1000650000/,
+      { user: 1_000_650_000 },
+    ],
+    ['confined, the user of an image', agent({}), /must name its user/, confine],
+    ['confined, no user', confined({ runAsUser: null }), /must name its user/, confine],
+    ['confined, what a runtime gives', confined({ capabilities: {} }), /must drop ALL/, confine],
+    [
+      'confined, a change of user',
+      confined({ capabilities: { drop: ['ALL'], add: ['SETUID'] } }),
+      /not add SETUID/,
+      confine,
+    ],
+    [
+      'confined, programs of another user',
+      confined({ allowPrivilegeEscalation: true }),
+      /allowPrivilegeEscalation: false/,
+      confine,
+    ],
     ['the same port', agent({ ports: [{ containerPort: 5335 }] }), /port 5335/],
     [
       'a mount of its state',
       agent({ volumeMounts: [{ name: 'secretless-state', mountPath: '/x' }] }),
       /mounts secretless-state/,
+    ],
+    [
+      'its state as a device',
+      agent({ volumeDevices: [{ name: 'secretless-state', devicePath: '/x' }] }),
+      /mounts secretless-state/,
+    ],
+    [
+      'a file of its state as a variable',
+      agent({
+        env: [{ name: 'X', valueFrom: { fileKeyRef: { volumeName: 'secretless-state', path: 'x', key: 'k' } } }],
+      }),
+      /gets X from a volume of the sidecar/,
+    ],
+    ['its configuration', volume({ configMap: { name: 'demo-secretless' } }), /holds the ConfigMap/],
+    [
+      'its configuration, one among others',
+      volume({ projected: { sources: [{ configMap: { name: 'demo-secretless' } }] } }),
+      /holds the ConfigMap/,
+    ],
+    [
+      'its configuration as variables',
+      agent({ envFrom: [{ configMapRef: { name: 'demo-secretless' } }] }),
+      /ConfigMap/,
     ],
     ['a volume called so', { ...POD, volumes: [{ name: 'secretless-state', emptyDir: {} }] }, /has a volume/],
     ['a folder of the node', volume({ hostPath: { path: '/var' } }), /folder of the node/],
@@ -257,6 +311,31 @@ describe('the library, with helm,', () => {
       const { ok, text } = charts.workload(pod, values);
       expect(ok, text).toBe(true);
     }
+  });
+
+  test('takes an agent that is confined, and names that lead elsewhere', ({ skip }) => {
+    if (charts === undefined) return skip(noHelm);
+    const config = api({}, { credentials: { token: { from: 'env', get: 'API_TOKEN' } } });
+    const aliases = ['10.1.2.7', '100.0.0.1', 'fd00::1', '::ffff:10.0.0.1'].map((ip) => alias(ip).hostAliases[0]);
+    const pod = { ...confined({}), hostAliases: aliases, hostnameOverride: 'agent-1' };
+    const { ok, text } = charts.workload(pod, JSON.stringify({ secretless: { config, ...confine } }));
+    expect(ok, text).toBe(true);
+  });
+
+  test('writes names as text whatever they look like', ({ skip }) => {
+    if (charts === undefined) return skip(noHelm);
+    const config = api({}, { credentials: { token: { from: 'env', get: 'API_TOKEN' } } });
+    const secrets = {
+      env: [{ name: 'API_TOKEN', secret: '123', key: 'true' }],
+      files: [{ secret: '1e3', key: 'null' }],
+      serviceAccountTokens: [{ audience: 'a: #b', path: '7' }],
+    };
+    const { ok, stdout } = charts.workload(POD, JSON.stringify({ secretless: { config, secrets } }));
+    expect(ok).toBe(true);
+    const text = JSON.stringify(manifestsOf(stdout));
+    expect(text).toContain('{"key":"true","name":"123"}');
+    expect(text).toContain('"secret":{"items":[{"key":"null","path":"null"}],"name":"1e3"}');
+    expect(text).toMatch(/"audience":"a: #b","expirationSeconds":3600,"path":"7"/);
   });
 
   test('says that agents’ tokens have no place in a pod', ({ skip }) => {

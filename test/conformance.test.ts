@@ -178,7 +178,10 @@ describe('a connector by somebody else', () => {
       const sample = { config: { realm: 'eu' }, credentials: { key: 'canary-vendor-key' } };
       console.log(JSON.stringify(await inspectConnector(vendorKey, sample)));`;
     writeFileSync(join(home, 'main.ts'), main);
-    const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=source', join(home, 'main.ts')]);
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      '--conditions=secretless-source',
+      join(home, 'main.ts'),
+    ]);
     return JSON.parse(stdout) as ConformanceFinding[];
   }
 

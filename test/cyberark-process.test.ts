@@ -33,7 +33,7 @@ test.each(['SIGHUP', 'SIGUSR1'] as const)(
   '%s reloads: it neither ends the process nor blips a listener',
   async (signal) => {
     // `--disable-sigusr1` makes Node hold that signal back.
-    const { rig, port, upstream } = await start({ nodeOptions: ['--conditions=source'] });
+    const { rig, port, upstream } = await start({ nodeOptions: ['--conditions=secretless-source'] });
     const kept = await dial(port, get('/'));
     await kept.until('hello');
     const from = rig.log.length;

@@ -35,7 +35,7 @@ const SCRIPT = `
 ip link set lo up
 mount --bind hosts /etc/hosts
 "$NODE" -e "$UPSTREAM" &
-"$NODE" --conditions=source "$ENTRY" start -f secretless.yml 2> sidecar.log &
+"$NODE" --conditions=secretless-source "$ENTRY" start -f secretless.yml 2> sidecar.log &
 for i in $(seq 100); do grep -q ready sidecar.log && test -f egress-ca.pem && break; sleep 0.1; done
 ask() { curl -sS --max-time 5 --cacert "$1" "$2" 2>&1; echo; }
 ask egress-ca.pem https://api.test/

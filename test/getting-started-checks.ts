@@ -31,6 +31,7 @@ type Check = (standing: Standing) => Promise<string | undefined> | string | unde
 /** By what a page says after `instead:`. */
 export const INSTEAD: Readonly<Record<string, Check>> = {
   'the program of this checkout stands on PATH as secretless': namesThePackage,
+  'test/pack.test.ts packs a checkout, installs the package, and runs its demo': packsAndInstalls,
   'run starts on the same file in the block above, and run-clients.test.ts shows it with a curl and an API of this machine':
     runsAbove,
   'the file is read, and its commands are those of this page': readsWorkflow,
@@ -75,6 +76,16 @@ function namesThePackage({ block }: Standing): undefined {
   const { name, bin } = JSON.parse(document('package.json').text) as { name: string; bin: object };
   expect(commandsOf(block)).toEqual([`npm install --global ${name}`]);
   expect(Object.keys(bin)).toContain('secretless');
+}
+
+function packsAndInstalls({ block }: Standing): undefined {
+  const { name, scripts } = JSON.parse(document('package.json').text) as { name: string; scripts: { release: string } };
+  const [packs, installs] = commandsOf(block);
+  expect(packs).toBe('npm ci && npm run release');
+  expect(scripts.release).toContain('node release/pack.ts &&');
+  expect(document('release/pack.ts').text).toContain("'dist-release'");
+  expect(installs).toBe(`npm install --global dist-release/${name}-*.tgz`);
+  expect(document('test/pack.test.ts').text).toContain('npx shows the demo from the tarball');
 }
 
 function runsAbove({ blocks, block }: Standing): undefined {

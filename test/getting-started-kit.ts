@@ -108,7 +108,10 @@ function writePrograms(folder: string): void {
     chmodSync(join(folder, name), 0o755);
   };
   const entry = join(root, 'src/cli/secretless.ts');
-  write('secretless', `exec '${process.execPath}' --max-semi-space-size=4 --conditions=source '${entry}' "$@"`);
+  write(
+    'secretless',
+    `exec '${process.execPath}' --max-semi-space-size=4 --conditions=secretless-source '${entry}' "$@"`,
+  );
   write('openssl', `[ "$1" = rand ] || exit 1\necho ${canary()}`);
 }
 

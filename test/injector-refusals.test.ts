@@ -136,6 +136,27 @@ test.each<[string, PodObject, string]>([
   ],
   ['logins led to the agent', spec({ hostAliases: [{ ip: '127.0.0.1', hostnames: ['db.test'] }] }), 'hostAliases'],
   ['logins led to the agent, IPv6', spec({ hostAliases: [{ ip: '::1', hostnames: ['db.test'] }] }), 'hostAliases'],
+  [
+    'logins led to the agent, IPv6 at length',
+    spec({ hostAliases: [{ ip: '0:0:0:0:0:0:0:1', hostnames: ['db.test'] }] }),
+    'hostAliases',
+  ],
+  [
+    'logins led to the agent, mapped',
+    spec({ hostAliases: [{ ip: '::ffff:7f00:1', hostnames: ['db.test'] }] }),
+    'hostAliases',
+  ],
+  [
+    'logins led to the agent, with zeros',
+    spec({ hostAliases: [{ ip: '0127.0.0.1', hostnames: ['db.test'] }] }),
+    'hostAliases',
+  ],
+  ['the pod called like a service', spec({ hostnameOverride: 'db.test' }), 'hostnameOverride'],
+  [
+    'a file of the state as a variable',
+    variable({ fileKeyRef: { volumeName: 'secretless-state', path: 'ledger', key: 'k' } }),
+    'comes from a volume of the sidecar',
+  ],
   ['names answered by the agent', spec({ dnsPolicy: 'None', dnsConfig: { nameservers: ['127.0.0.53'] } }), 'dnsConfig'],
 ])('%s: denied', async (_, object, words) => {
   const { allowed, code, message } = await api.review(object);
@@ -162,6 +183,8 @@ test.each<[string, PodObject]>([
     'a token for somebody else',
     volume({ projected: { sources: [{ serviceAccountToken: { path: 't', audience: 'vault' } }] } }),
   ],
+  ['a name of the pod that is no service', spec({ hostnameOverride: 'agent-1' })],
+  ['a file of its own as a variable', variable({ fileKeyRef: { volumeName: 'mine', path: 'x', key: 'k' } })],
   ['names that lead elsewhere', spec({ hostAliases: [{ ip: '10.1.2.3', hostnames: ['db.test'] }] })],
   [
     'another name server',

@@ -1,7 +1,8 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect } from 'node:tls';
+import { connect, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { pod } from './injector/pods.ts';
 import { Caller, certificateFiles, HOST, pause, review, startWebhook, type Webhook } from './injector/webhook.ts';
@@ -50,6 +51,27 @@ describe('limits', () => {
     expect((await api.post('{')).status).toBe(400);
     const old = { ...review(pod()), apiVersion: 'admission.k8s.io/v1beta1' };
     expect((await api.post(JSON.stringify(old))).status).toBe(400);
+  });
+
+  test('connections that wait for a next request do not keep others out', { timeout: 60_000 }, async () => {
+    const cut = 'POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n{';
+    const held: TLSSocket[] = [];
+    for (let group = 0; group < 26; group += 1) {
+      const opened = Array.from({ length: 20 }, async () => {
+        const socket = connect({ port: webhook.port, host: '127.0.0.1', servername: HOST, ca });
+        held.push(socket);
+        socket.on('error', () => undefined).resume();
+        socket.once('secureConnect', () => socket.write(cut));
+        await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+      });
+      await Promise.all(opened);
+    }
+    try {
+      const fresh = new Caller(webhook.port, ca, { keepAlive: false });
+      expect((await fresh.review(pod())).allowed).toBe(true);
+    } finally {
+      for (const socket of held) socket.destroy();
+    }
   });
 
   test('TLS below 1.2 is refused', async () => {

@@ -159,14 +159,84 @@ describe('a pod that comes again', () => {
     const once = await api.review(pod());
     const more = defaulted(once.pod);
     const sidecar = more.spec!.initContainers![0]!;
-    sidecar.env!.push({ name: 'AWS_ROLE_ARN', value: 'arn:aws:iam::1:role/a' });
-    sidecar.volumeMounts!.push({
-      name: 'aws-iam-token',
-      mountPath: '/var/run/secrets/eks.amazonaws.com/serviceaccount',
-      readOnly: true,
-    });
+    const mountPath = '/var/run/secrets/eks.amazonaws.com/serviceaccount';
+    sidecar.env!.push(
+      { name: 'AWS_ROLE_ARN', value: 'arn:aws:iam::111122223333:role/agents/a' },
+      { name: 'AWS_WEB_IDENTITY_TOKEN_FILE', value: `${mountPath}/token` },
+      { name: 'AWS_REGION', value: 'us-gov-west-1' },
+    );
+    sidecar.volumeMounts!.push({ name: 'aws-iam-token', mountPath, readOnly: true });
+    more.spec!.volumes!.push({ name: 'aws-iam-token', projected: { sources: [] } });
     sidecar.resources = { limits: { cpu: '1', memory: '256Mi' } };
     expect(await api.review(more)).toMatchObject({ allowed: true, steps: undefined });
+  });
+
+  test('may have got an identity of the cloud for its sidecar, as EKS Pod Identity and AKS give it', async () => {
+    const more = structuredClone((await api.review(pod())).pod);
+    more.spec!.initContainers![0]!.env!.push(
+      { name: 'AWS_CONTAINER_CREDENTIALS_FULL_URI', value: 'http://169.254.170.23/v1/credentials' },
+      {
+        name: 'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE',
+        value: '/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token',
+      },
+      { name: 'AZURE_CLIENT_ID', value: '11111111-2222-3333-4444-555555555555' },
+      { name: 'AZURE_FEDERATED_TOKEN_FILE', value: '/var/run/secrets/azure/tokens/azure-identity-token' },
+      { name: 'AZURE_AUTHORITY_HOST', value: 'https://login.microsoftonline.com/' },
+    );
+    expect(await api.review(more)).toMatchObject({ allowed: true, steps: undefined });
+  });
+
+  const uri = 'AWS_CONTAINER_CREDENTIALS_FULL_URI';
+  const mounted = (more: object) => ({ volumeMounts: [{ readOnly: true, ...more }] });
+  test.each<[string, string, object]>([
+    ['the agent as its source of credentials', 'env', { env: [{ name: uri, value: 'http://127.0.0.1:9/x' }] }],
+    [
+      'an address out of a Secret',
+      'env',
+      { env: [{ name: uri, valueFrom: { secretKeyRef: { name: 's', key: 'k' } } }] },
+    ],
+    [
+      'a secret as the token it shows',
+      'env',
+      { env: [{ name: 'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE', value: '/var/run/secrets/secretless/github' }] },
+    ],
+    [
+      'a secret as the token it shows, by a detour',
+      'env',
+      { env: [{ name: 'AWS_WEB_IDENTITY_TOKEN_FILE', value: '/var/run/secrets/x/../secretless/github' }] },
+    ],
+    ['a stranger who gets its token', 'env', { env: [{ name: 'AZURE_AUTHORITY_HOST', value: 'https://evil.test/' }] }],
+    ['a region that is a host', 'env', { env: [{ name: 'AWS_REGION', value: 'x.evil.test/' }] }],
+    [
+      'another program, by a detour',
+      'volumeMounts',
+      mounted({ name: 'token', mountPath: '/var/run/secrets/../../../opt/secretless/app' }),
+    ],
+    ['other secrets', 'volumeMounts', mounted({ name: 'token', mountPath: '/var/run/secrets/secretless/' })],
+    ['no folder of its own', 'volumeMounts', mounted({ name: 'token', mountPath: '/var/run/secrets/' })],
+    [
+      'tokens that the agent writes',
+      'volumeMounts',
+      mounted({ name: 'own', mountPath: '/var/run/secrets/azure/tokens' }),
+    ],
+    [
+      'a part of a volume',
+      'volumeMounts',
+      mounted({ name: 'token', mountPath: '/var/run/secrets/azure/tokens', subPath: 'x' }),
+    ],
+  ])('with a sidecar that was given %s is denied', async (_, key, change) => {
+    const volumes = [
+      { name: 'own', emptyDir: {} },
+      { name: 'token', projected: { sources: [] } },
+    ];
+    const forged = structuredClone(
+      (await api.review(pod({ ...ASKING, 'secretless.dev/secret': 'keys' }, { volumes }))).pod,
+    );
+    const sidecar = forged.spec!.initContainers![0]! as unknown as Record<string, object[]>;
+    for (const [name, more] of Object.entries(change)) sidecar[name]!.push(...(more as object[]));
+    const { allowed, code, message } = await api.review(forged);
+    expect({ allowed, code }).toEqual({ allowed: false, code: 403 });
+    expect(message).toContain(`(its "${key}" differs)`);
   });
 
   test.each([
@@ -234,6 +304,16 @@ describe('mistakes', () => {
     ['inject that is no word', { 'secretless.dev/inject': 'yes' }, '"true" or "false"'],
     ['no config', { 'secretless.dev/inject': 'true' }, 'secretless.dev/config is missing'],
     ['a config without inject', { 'secretless.dev/config': 'c' }, 'does nothing without secretless.dev/inject'],
+    [
+      'a Secret beside the words of CyberArk, which would stay without effect',
+      {
+        'conjur.org/inject': 'yes',
+        'conjur.org/inject-type': 'secretless',
+        'conjur.org/secretless-config': 'c',
+        'secretless.dev/env-secret': 'agent-keys',
+      },
+      'secretless.dev/env-secret does nothing without secretless.dev/inject',
+    ],
     ['a config that is no name', { ...ASKING, 'secretless.dev/config': '../x' }, 'is no name of a ConfigMap'],
     ['a Secret that is no name', { ...ASKING, 'secretless.dev/env-secret': 'A B' }, 'is no name of a Secret'],
     ['a port that is none', { ...ASKING, 'secretless.dev/egress': '70000' }, 'port of `egress.listenOn`'],

@@ -148,10 +148,8 @@ test('an install runs no script, and brings few packages', ({ skip }) => {
   expect(names).not.toContain('node_modules/ssh2');
 });
 
-test('what the package exports is there, for Node and for the compiler', { timeout: 180_000 }, async ({ skip }) => {
-  const reason = whyNotInstalled();
-  if (reason !== undefined) return skip(reason);
-  const folder = join(place, 'installed');
+/** What somebody's connector begins with: every door, and a type that must be there. */
+function writeStranger(folder: string): void {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
   const doors = Object.keys(exports).filter((name) => name !== './package.json');
   const imports = doors.map((name, at) => `import * as door${at} from '${name.replace('.', 'secretless-sidecar')}';`);
@@ -159,21 +157,96 @@ test('what the package exports is there, for Node and for the compiler', { timeo
   // `any` where a type is missing would let this line pass.
   const strict = `import { Secret } from 'secretless-sidecar/connector';\n// @ts-expect-error -- bytes are wanted\nvoid (() => Secret.from(7));`;
   writeFileSync(join(folder, 'own.ts'), [...imports, ...uses, strict].join('\n'));
-  expect(await run(process.execPath, ['own.ts'], folder)).toMatchObject({ code: 0, err: '' });
-  const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
-  const options = [
-    '--noEmit',
-    '--strict',
-    '--skipLibCheck',
-    '--module',
-    'nodenext',
-    '--target',
-    'es2024',
-    '--types',
-    'node',
-  ];
-  const roots = ['--typeRoots', join(ROOT, 'node_modules/@types'), 'own.ts'];
-  expect(await run(process.execPath, [compiler, ...options, ...roots], folder)).toMatchObject({ code: 0, out: '' });
+}
+
+// Bundlers and other people's suites set conditions; a door that leads to a file of the checkout alone breaks them.
+test.for(['source', 'development', 'browser', 'import', 'require'])(
+  'what the package exports is there for Node, under the condition %s too',
+  async (condition, { skip }) => {
+    const reason = whyNotInstalled();
+    if (reason !== undefined) return skip(reason);
+    const folder = join(place, 'installed');
+    writeStranger(folder);
+    const words = [`--conditions=${condition}`, 'own.ts'];
+    expect(await run(process.execPath, words, folder)).toMatchObject({ code: 0, err: '' });
+  },
+);
+
+const RESOLUTIONS = [
+  ['nodenext', 'nodenext'],
+  ['esnext', 'bundler'],
+] as const;
+
+test.for(RESOLUTIONS)(
+  'the strictest compiler takes the published types, by module %s and resolution %s',
+  { timeout: 180_000 },
+  async ([module, resolution], { skip }) => {
+    const reason = whyNotInstalled();
+    if (reason !== undefined) return skip(reason);
+    const folder = join(place, 'installed');
+    writeStranger(folder);
+    const flags = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false'];
+    const target = ['--module', module, '--moduleResolution', resolution, '--target', 'es2024', '--types', 'node'];
+    const roots = ['--typeRoots', join(ROOT, 'node_modules/@types'), 'own.ts'];
+    const words = [join(ROOT, 'node_modules/typescript/bin/tsc'), ...flags, ...target, ...roots];
+    expect(await run(process.execPath, words, folder)).toMatchObject({ code: 0, out: '' });
+  },
+);
+
+const THEIR_TEST = `
+import { defineHttpConnector, headerValues, lineOf, Type, withHeader } from 'secretless-sidecar/connector';
+import { credentialsOf, inspectConnector, requestHead } from 'secretless-sidecar/connector/testing';
+const connector = defineHttpConnector({
+  kind: 'http', name: 'theirs', summary: 'a key in a field of theirs',
+  config: Type.Object({}, { additionalProperties: false }),
+  credentials: [{ name: 'key', required: true, meaning: 'the key', example: '{ from: env, get: KEY }' }],
+  open: () => ({
+    authenticate: (head, credentials) => ({ head: withHeader(head, 'X-Key', lineOf(credentials.get('key'), 'key')) }),
+  }),
+});
+test('sends the key', async () => {
+  const key = 'made-up-key';
+  const given = requestHead('GET', '/', {});
+  const at = { origin: { scheme: 'https', host: 'api.example.com', port: 443 }, now: new Date(0), version: 'v1' };
+  const { head } = await connector.open({}).authenticate(given, credentialsOf({ key }), at);
+  expect(headerValues(head.headers, 'x-key')).toEqual([key]);
+  expect(await inspectConnector(connector, { config: {}, credentials: { key } })).toEqual([]);
+});
+`;
+
+test('a connector of somebody else is tried with the published kit, under vitest', async ({ skip }) => {
+  const reason = whyNotInstalled();
+  if (reason !== undefined) return skip(reason);
+  const folder = join(place, 'installed');
+  writeFileSync(join(folder, 'their.test.ts'), THEIR_TEST);
+  const words = [join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run', '--root', folder, '--globals', 'their.test.ts'];
+  const { code, out, err } = await run(process.execPath, words, folder, { NO_COLOR: '1' });
+  expect(code, `${out}${err}`).toBe(0);
+  expect(out).toMatch(/Tests +1 passed/);
+});
+
+test('a build checks every file that is shipped, and all of the injector, without compiling a validator', async ({
+  skip,
+}) => {
+  if (noGit !== undefined) return skip(noGit);
+  const script = `
+    import { registerHooks } from 'node:module';
+    const loaded = new Set();
+    registerHooks({ load: (url, context, next) => {
+      const found = /\\/node_modules\\/((?:ajv|fast-uri|json-schema-traverse)\\/.*)/.exec(url);
+      if (found !== null) loaded.add(found[1]);
+      return next(url, context);
+    } });
+    const { readConfig } = await import('./dist/src/main.js');
+    await import('./dist/src/injector/injector.js');
+    for (const file of process.argv.slice(1)) readConfig(file, { HOME: '/' });
+    console.log(JSON.stringify([...loaded].sort()));`;
+  const folders = ['config', 'config/examples', 'docs', 'src/config/testdata/forms', 'src/config/testdata/corpus'];
+  const names = folders.flatMap((folder) => readdirSync(join(first, folder)).map((name) => `${folder}/${name}`));
+  const words = ['--input-type=module', '--eval', script, ...names.filter((name) => name.endsWith('.yml'))];
+  const { out, err } = await run(process.execPath, words, first);
+  // Two small parts of it, which compiled validators use, and the look sees.
+  expect(JSON.parse(out), err).toEqual(['ajv/dist/runtime/equal.js', 'ajv/dist/runtime/ucs2length.js']);
 });
 
 test('npx shows the demo from the tarball, in an empty folder', { timeout: 240_000 }, async ({ skip }) => {

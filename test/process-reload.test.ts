@@ -267,7 +267,7 @@ test('under --disable-sigusr1 Node holds SIGUSR1 back: no inspector, no reload, 
   const folder = stateFolder();
   const [debugPort] = await freePorts(1);
   const env = { API_TOKEN: canary(), NODE_OPTIONS: `--debug-port=127.0.0.1:${debugPort}` };
-  const nodeOptions = ['--disable-sigusr1', '--conditions=source'];
+  const nodeOptions = ['--disable-sigusr1', '--conditions=secretless-source'];
   const rig = startProcess(small(upstream, folder, 'one'), { folder, env, nodeOptions });
   await rig.ready();
   rig.child.kill('SIGUSR1');

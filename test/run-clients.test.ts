@@ -356,7 +356,7 @@ describe('the token of an agent', () => {
 });
 
 test('`env` beside a running sidecar leads a shell there too', async () => {
-  const script = 'eval "$("$0" --conditions=source "$1" env)" && curl -sS "$2"';
+  const script = 'eval "$("$0" --conditions=secretless-source "$1" env)" && curl -sS "$2"';
   const words = [process.execPath, join(ROOT, 'src/cli/secretless.ts'), `${url}/hello`];
   const without = ['env', '-u', 'CURL_CA_BUNDLE', '-u', 'SSL_CERT_FILE'];
   const { code, out, err } = await under([...without, 'sh', '-c', script, ...words]);

@@ -227,7 +227,7 @@ describe('signals', () => {
       appendFileSync(process.argv[2], 'terminal:' + [0, 1, 2].every((fd) => require('node:tty').isatty(fd)) + ' ');`,
     );
     const entry = join(import.meta.dirname, '../src/cli/secretless.ts');
-    const line = `'${process.execPath}' --conditions=source '${entry}' run -f '${file}' -- '${process.execPath}' '${program}' '${seen}'`;
+    const line = `'${process.execPath}' --conditions=secretless-source '${entry}' run -f '${file}' -- '${process.execPath}' '${program}' '${seen}'`;
     const child = spawn('script', ['-qec', line, '/dev/null'], {
       env: environment(folder, { ...ENV, TERM: 'dumb', SHELL: '/bin/sh' }),
       stdio: ['pipe', 'ignore', 'ignore'],

@@ -55,5 +55,5 @@ export async function openStage(options: AwsOptions, say: (words: string) => voi
 /** A module of the bench as a process of its own. */
 export function nodeChild(file: string, cpus: CpuSet): Child {
   const path = fileURLToPath(new URL(file, import.meta.url));
-  return new Child(process.execPath, ['--conditions=source', path], { cpus, ipc: true });
+  return new Child(process.execPath, ['--conditions=secretless-source', path], { cpus, ipc: true });
 }

@@ -74,5 +74,5 @@ async function startPeer(
 /** A process of this bench, by the name of its module. */
 export function benchChild(name: string, cpus: CpuSet, env: NodeJS.ProcessEnv = process.env): Child {
   const file = fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
-  return new Child(process.execPath, ['--conditions=source', file], { cpus, ipc: true, env });
+  return new Child(process.execPath, ['--conditions=secretless-source', file], { cpus, ipc: true, env });
 }

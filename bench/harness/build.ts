@@ -25,7 +25,7 @@ export function builtCommand(say: (words: string) => void): string[] {
 
 /** Words that start the command line from the checkout, without a build. */
 export function sourceCommand(): string[] {
-  return [...flags(), '--conditions=source', join(ROOT, 'src/cli/secretless.ts')];
+  return [...flags(), '--conditions=secretless-source', join(ROOT, 'src/cli/secretless.ts')];
 }
 
 /** Node's flags as the installed command has them: from its first line. */

@@ -26,7 +26,7 @@ const HOOK = 'EnvironmentCleanupHook';
 export function hasAddon(): boolean {
   const source = pathToFileURL(join(ROOT, 'connectors/ssh/transport/ssh2-protocol.ts')).href;
   const question = `process.exitCode = (await import('${source}')).ssh2().native ? 0 : 9`;
-  const words = ['--conditions=source', '--input-type=module', '-e', question];
+  const words = ['--conditions=secretless-source', '--input-type=module', '-e', question];
   return spawnSync(process.execPath, words, { cwd: ROOT, stdio: 'ignore' }).status === 0;
 }
 

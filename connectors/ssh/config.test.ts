@@ -78,7 +78,7 @@ test('reading the catalog loads nothing of what logs in', () => {
     await import(${JSON.stringify(index)});
     console.log(JSON.stringify(seen));
   `;
-  const flags = ['--conditions=source', '--input-type=module', '-e', script];
+  const flags = ['--conditions=secretless-source', '--input-type=module', '-e', script];
   const seen = JSON.parse(execFileSync(process.execPath, flags, { encoding: 'utf8' })) as string[];
   expect(seen).toContain('./config.ts');
   expect(seen.filter((name) => /ssh2|transport|relay\/|service\.ts/.test(name))).toEqual([]);

@@ -23,7 +23,7 @@ export const ssh = defineRelayConnector({
     const { ssh2 } = await import('./transport/index.ts');
     const name = 'native ciphers of ssh2';
     if (ssh2().native) return [{ name, verdict: 'good' }];
-    const next = 'ssh works without them and costs more CPU: build them for this Node with `npm run addon`';
+    const next = 'ssh works without them and costs more CPU: in a checkout `npm run addon` builds them for this Node';
     return [{ name, verdict: 'slower', next }];
   },
   async open(config) {

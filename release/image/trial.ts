@@ -174,7 +174,7 @@ async function runAgent(rows: readonly Row[], env: NodeJS.ProcessEnv): Promise<r
   const errands = JSON.stringify(rows.map(({ errand }) => errand));
   const agent = spawn(
     process.execPath,
-    ['--conditions=source', join(CHECKOUT, 'src/cli/secretless.ts'), 'demo', 'agent', errands],
+    ['--conditions=secretless-source', join(CHECKOUT, 'src/cli/secretless.ts'), 'demo', 'agent', errands],
     {
       env,
       stdio: ['ignore', 'pipe', 'inherit'],

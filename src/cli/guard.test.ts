@@ -41,7 +41,7 @@ test('an inspector is allowed where the operator says so', () => {
 
 test('other options are none of our business', () => {
   expect(
-    refusal({ ...GOOD, execArgv: ['--conditions=source'], env: { NODE_OPTIONS: '--use-openssl-ca' } }),
+    refusal({ ...GOOD, execArgv: ['--conditions=secretless-source'], env: { NODE_OPTIONS: '--use-openssl-ca' } }),
   ).toBeUndefined();
 });
 

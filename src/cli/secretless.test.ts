@@ -29,7 +29,7 @@ function start(nodeOptions: readonly string[], words: readonly string[], env: No
 }
 
 async function run(words: readonly string[], nodeOptions: readonly string[] = [], env: NodeJS.ProcessEnv = {}) {
-  const child = start(['--conditions=source', ...nodeOptions], [ENTRY, ...words], env);
+  const child = start(['--conditions=secretless-source', ...nodeOptions], [ENTRY, ...words], env);
   const [out, err, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'close')]);
   return { code: code as number, out, err };
 }
@@ -85,7 +85,9 @@ test('SIGUSR1 does not open an inspector, even without --disable-sigusr1', async
   onTestFinished(() => control.close());
   const asked = once(questions, 'asked');
   const words = [ENTRY, 'wait-ready', '--timeout', '20'];
-  const child = start(['--conditions=source', `--debug-port=127.0.0.1:${port}`], words, { SECRETLESS_HOME: folder });
+  const child = start(['--conditions=secretless-source', `--debug-port=127.0.0.1:${port}`], words, {
+    SECRETLESS_HOME: folder,
+  });
   const printed = text(child.stderr!);
   await asked;
   child.kill('SIGUSR1');
@@ -109,7 +111,7 @@ test('SIGUSR1 does open an inspector in a Node without the handler', async () =>
 });
 
 test('a reader that goes away ends the command quietly', async () => {
-  const child = start(['--conditions=source'], [ENTRY, 'version']);
+  const child = start(['--conditions=secretless-source'], [ENTRY, 'version']);
   child.stdout!.destroy();
   const [err, [code]] = await Promise.all([text(child.stderr!), once(child, 'close')]);
   expect({ err, code: code as number }).toEqual({ err: '', code: 0 });

@@ -1,6 +1,6 @@
-import { Ajv } from 'ajv';
-import type { ErrorObject, ValidateFunction } from 'ajv';
+import type { ErrorObject } from 'ajv';
 import type { TSchema } from '../schema.ts';
+import { checkOf, placeOf } from './check-schema.ts';
 import { nearest } from './nearest.ts';
 import { childOf, plainOf, scalarNode, type Node, type Path, type Plain, type ScalarNode } from './node.ts';
 import { quote, type Report } from './problem.ts';
@@ -25,20 +25,6 @@ export interface Validated {
   readonly value: Plain;
 }
 
-let ajv: Ajv | undefined;
-const compiled = new WeakMap<object, ValidateFunction>();
-
-function compile(schema: TSchema): ValidateFunction {
-  const known = compiled.get(schema);
-  if (known !== undefined) return known;
-  // The schemas are code of ours, checked by tests: leaving out the meta-schema and the optimiser halves a cold start.
-  const lean = { meta: false, validateSchema: false, code: { optimize: false }, logger: false } as const;
-  ajv ??= new Ajv({ strict: true, strictTypes: false, allErrors: true, verbose: true, allowUnionTypes: true, ...lean });
-  const validator = ajv.compile(schema);
-  compiled.set(schema, validator);
-  return validator;
-}
-
 /** Checks a node against a schema and reports each misfit at its place under `path`. May put text in place of scalars. */
 export function validate(
   parent: { node: Node },
@@ -47,39 +33,23 @@ export function validate(
   report: Report,
   options: ValidateOptions = {},
 ): Validated {
-  const validator = compile(schema);
+  const check = checkOf(schema);
   let value = plainOf(parent.node);
-  if (validator(value)) return { valid: true, value };
-  let errors = withoutBranches(validator.errors ?? []);
+  let errors = check(value);
   const repaired = errors.filter((error) => repair(parent, error, path, report, options));
   if (repaired.length > 0) {
     value = plainOf(parent.node);
-    if (validator(value)) return { valid: true, value };
-    errors = withoutBranches(validator.errors ?? []);
+    errors = check(value);
   }
+  if (errors.length === 0) return { valid: true, value };
   for (const error of errors) reportError(error, path, report, parent.node, options.otherKeys ?? []);
   for (const error of errors) value = prune(value, pathOf(error));
   return { valid: false, value };
 }
 
-/** Errors inside the branches of an `anyOf` say nothing beside the one of the `anyOf` itself. */
-function withoutBranches(errors: readonly ErrorObject[]): ErrorObject[] {
-  const unions = errors.filter((error) => error.keyword === 'anyOf' || error.keyword === 'oneOf');
-  return errors.filter(
-    (error) =>
-      error.keyword !== 'if' &&
-      !unions.some(
-        (union) =>
-          error !== union &&
-          error.schemaPath.startsWith(`${union.schemaPath}/`) &&
-          error.instancePath.startsWith(union.instancePath),
-      ),
-  );
-}
-
+/** To what has to go: the value, or the key of it that nobody knows. */
 function pathOf(error: ErrorObject): string[] {
-  const steps = error.instancePath === '' ? [] : error.instancePath.slice(1).split('/');
-  const path = steps.map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const path = placeOf(error);
   const { additionalProperty } = error.params as { additionalProperty?: string };
   return additionalProperty === undefined ? path : [...path, additionalProperty];
 }

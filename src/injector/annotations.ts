@@ -27,9 +27,10 @@ export function readAnnotations(annotations: Annotations, problems: Problems): W
   const inject = own(annotations, 'inject');
   if (inject === undefined) {
     // Names without `inject` would be without effect: somebody forgot it.
-    const without = KEYS.find((key) => own(annotations, key) !== undefined);
     const broker = readBroker(annotations, problems);
-    if (broker === undefined && without !== undefined && problems.denial === undefined) {
+    const heeded: string = broker === undefined ? '' : 'agent-containers';
+    const without = KEYS.find((key) => key !== heeded && own(annotations, key) !== undefined);
+    if (without !== undefined && problems.denial === undefined) {
       problems.mistake(`${PREFIX}${without} does nothing without ${PREFIX}inject: "true"`);
     }
     return broker;

@@ -1,4 +1,4 @@
-import { misfitsOf } from '../schema-check.ts';
+import { checkOf, placeOf } from '../config/check-schema.ts';
 import { readAnnotations } from './annotations.ts';
 import { repositoryOf } from './image.ts';
 import { planInjection, type AgentEnvironment } from './plan.ts';
@@ -23,20 +23,23 @@ export interface MutateOptions {
   readonly agentEnvironment: AgentEnvironment;
 }
 
+const checkAnnotated = checkOf(AnnotatedSchema);
+const checkPod = checkOf(PodSchema);
+
 /** What becomes of the object of a review. Pure. */
 export function mutate(review: Review, options: MutateOptions): Verdict {
   if (!isNewPod(review)) return { result: 'ignored' };
   const problems = new Problems();
   const { object } = review;
-  const misfit = misfitsOf(AnnotatedSchema, object)[0];
-  if (misfit !== undefined) return malformed(misfit.path, problems);
+  const error = checkAnnotated(object)[0];
+  if (error !== undefined) return malformed(placeOf(error), problems);
   const annotations = (object as Annotated).metadata?.annotations ?? {};
   const wanted = readAnnotations(annotations, problems);
   if (wanted === undefined) return denied(problems) ?? { result: 'ignored' };
   if (Object.hasOwn(annotations, MIRROR))
     problems.mistake('a static pod cannot be injected: write the sidecar into it');
-  const wrong = misfitsOf(PodSchema, object)[0];
-  if (wrong !== undefined) return malformed(wrong.path, problems);
+  const wrong = checkPod(object)[0];
+  if (wrong !== undefined) return malformed(placeOf(wrong), problems);
   const native = wanted.native ?? options.native();
   const image = imageOf(wanted, options, problems);
   const patch = planInjection(object as Pod, wanted, { ...options, image, native }, problems);

@@ -94,13 +94,18 @@ function containerAdded(spec: PodSpec, wanted: Wanted, options: PlanOptions, pro
   const found = (spec[home] ?? []).filter(({ name }) => name === SIDECAR);
   const astray = [...(spec[other] ?? []), ...(spec.ephemeralContainers ?? [])].some(({ name }) => name === SIDECAR);
   if (found.length === 0 && !astray) return [prepended(`/spec/${home}`, spec[home], container)];
-  const difference = found.length === 1 && !astray ? containerDifference(container, found[0]!) : 'place';
+  const difference =
+    found.length === 1 && !astray ? containerDifference(container, found[0]!, projectedOf(spec)) : 'place';
   if (difference !== undefined) {
     problems.refuse(
       `container ${SIDECAR} is not the one that this injector adds (its ${quoted(difference)} differs): rename or remove it`,
     );
   }
   return [];
+}
+
+function projectedOf({ volumes = [] }: PodSpec): ReadonlySet<string> {
+  return new Set(volumes.filter(({ projected }) => projected !== undefined).map(({ name }) => name));
 }
 
 function agentAdded(

@@ -12,7 +12,11 @@ const EnvironmentVariable = Type.Object({
   name: Text,
   value: Type.Optional(Text),
   valueFrom: Type.Optional(
-    Type.Object({ secretKeyRef: Type.Optional(Reference), configMapKeyRef: Type.Optional(Reference) }),
+    Type.Object({
+      secretKeyRef: Type.Optional(Reference),
+      configMapKeyRef: Type.Optional(Reference),
+      fileKeyRef: Type.Optional(Type.Object({ volumeName: Type.Optional(Text) })),
+    }),
   ),
 });
 
@@ -80,6 +84,7 @@ const PodSpec = Type.Object({
   hostAliases: Type.Optional(
     Type.Array(Type.Object({ ip: Type.Optional(Text), hostnames: Type.Optional(Type.Array(Text)) })),
   ),
+  hostnameOverride: Type.Optional(Text),
   dnsConfig: Type.Optional(Type.Object({ nameservers: Type.Optional(Type.Array(Text)) })),
   os: Type.Optional(Type.Object({ name: Type.Optional(Text) })),
   terminationGracePeriodSeconds: Type.Optional(Type.Number()),

@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import { SIDECAR, SIDECAR_ID, HTTP_PORT, VOLUMES } from './names.ts';
 import type { Container, PodSpec, Volume } from './pod.ts';
 import { quoted, type Problems } from './problems.ts';
@@ -43,18 +44,34 @@ function refusePod(spec: PodSpec, problems: Problems): void {
   if (spec.securityContext?.windowsOptions?.hostProcess === true) problems.refuse('hostProcess is the node: remove it');
 }
 
-const LOOPBACK = /^(127\.|::1$|::ffff:127\.|0\.0\.0\.0$|::$)/i;
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8);
+loopback.addAddress('0.0.0.0');
+loopback.addAddress('::1', 'ipv6');
+loopback.addAddress('::', 'ipv6');
+
+/** However it is written: `0:0:0:0:0:0:0:1`, `::ffff:7f00:1`, and zeros in front, which Kubernetes takes for decimal. */
+function leadsBack(written: string): boolean {
+  const ip = written.replaceAll(/(^|\.)0+(?=[0-9])/g, '$1');
+  const family = isIP(ip);
+  return family !== 0 && loopback.check(ip, family === 6 ? 'ipv6' : 'ipv4');
+}
 
 /** Names that lead back into the pod would make the sidecar log in to the agent. */
-function refuseNames({ hostAliases = [], dnsConfig }: PodSpec, problems: Problems): void {
+function refuseNames({ hostAliases = [], hostnameOverride, dnsConfig }: PodSpec, problems: Problems): void {
   for (const { ip = '', hostnames = [] } of hostAliases) {
-    if (!LOOPBACK.test(ip) || hostnames.every((name) => name === 'localhost')) continue;
+    if (!leadsBack(ip) || hostnames.every((name) => name === 'localhost')) continue;
     problems.refuse(
       `hostAliases lead ${quoted(hostnames.join(', '))} to this pod, where an agent could take logins in`,
     );
   }
+  if (hostnameOverride?.includes('.') === true) {
+    problems.refuse(
+      `hostnameOverride leads ${quoted(hostnameOverride)} to this pod, where an agent could take logins in`,
+    );
+  }
   for (const server of dnsConfig?.nameservers ?? []) {
-    if (LOOPBACK.test(server)) problems.refuse('dnsConfig asks this pod itself for names: name another server');
+    if (leadsBack(server)) problems.refuse('dnsConfig asks this pod itself for names: name another server');
   }
 }
 
@@ -137,6 +154,10 @@ function refuseVariables({ name, env = [], envFrom = [] }: Container, wanted: Wa
     ...env.map(({ valueFrom }) => valueFrom?.configMapKeyRef),
     ...envFrom.map(({ configMapRef }) => configMapRef),
   ];
+  // Of a file in a volume that the container need not mount.
+  if (env.some(({ valueFrom }) => OWN_VOLUMES.has(valueFrom?.fileKeyRef?.volumeName ?? ''))) {
+    problems.refuse(`the environment of container ${quoted(name)} comes from a volume of the sidecar: remove it`);
+  }
   if (secrets.some((secret) => isSecretOf(wanted, secret?.name))) {
     problems.refuse(`the environment of container ${quoted(name)} ${HAS_SECRET}`);
   }

@@ -1,5 +1,5 @@
+import { guardOf } from '../config/check-schema.ts';
 import { Type, type Static } from '../schema.ts';
-import { misfitsOf } from '../schema-check.ts';
 import type { Operation } from './json-patch.ts';
 import type { Denial } from './problems.ts';
 
@@ -19,6 +19,8 @@ const ReviewSchema = Type.Object({
   }),
 });
 
+const isReview = guardOf(ReviewSchema);
+
 export type Review = Static<typeof ReviewSchema>['request'];
 
 /** Undefined where it is none: then there is nobody to answer. */
@@ -29,7 +31,7 @@ export function parseReview(body: Buffer): Review | undefined {
   } catch {
     return undefined;
   }
-  return misfitsOf(ReviewSchema, parsed).length > 0 ? undefined : (parsed as Static<typeof ReviewSchema>).request;
+  return isReview(parsed) ? parsed.request : undefined;
 }
 
 /** Whether it is about a new pod; all else passes. */

@@ -13,6 +13,8 @@ const BODY_BYTES_MAX = 3 * 1024 * 1024;
 const BODIES_BYTES_MAX = 64 * 1024 * 1024;
 const HEADER_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 512;
+/** From so many on, connections that wait for a next request are closed: whoever reaches the port could fill it with them. */
+const CONNECTIONS_ROOMY = 384;
 const HEADERS_TIMEOUT_MS = 5_000;
 /** An API server waits for 30 seconds at most. */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -53,6 +55,11 @@ export function createWebhookServer(options: WebhookOptions): Server {
     answer,
   );
   server.maxConnections = CONNECTIONS_MAX;
+  server.on('connection', () => {
+    server.getConnections((_, count) => {
+      if (count > CONNECTIONS_ROOMY) server.closeIdleConnections();
+    });
+  });
   server.on('tlsClientError', (error) => options.log.debug({ error }, 'TLS handshake failed'));
   // An accept error such as EMFILE arrives here as well and must not end the process.
   server.on('error', (error) => options.log.warn({ error }, 'webhook server failed'));

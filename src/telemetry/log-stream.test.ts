@@ -84,7 +84,7 @@ test('no line is lost when the process exits at once, and a closed pipe does not
     const log = openLog({ level: 'info' });
     for (let at = 0; at < 2000; at += 1) log.info({ at, filler: 'x'.repeat(100) }, 'line');
     process.exit(7);`;
-  const arguments_ = ['--conditions=source', '--input-type=module', '-e', script];
+  const arguments_ = ['--conditions=secretless-source', '--input-type=module', '-e', script];
   const child = spawn(process.execPath, arguments_, { stdio: ['ignore', 'ignore', 'pipe'] });
   let text = '';
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()));

@@ -11,7 +11,7 @@ import type { Credentials } from './door.ts';
 
 const ENTRY = fileURLToPath(new URL('../../src/cli/secretless.ts', import.meta.url));
 /** As the scripts of package.json run it. */
-const NODE_OPTIONS = ['--max-semi-space-size=4', '--conditions=source'] as const;
+const NODE_OPTIONS = ['--max-semi-space-size=4', '--conditions=secretless-source'] as const;
 const PATIENCE_MS = 20_000;
 
 /** One service of the connector `aws`. */

@@ -10,7 +10,7 @@ import { environment, ledgerLines, type LedgerLine } from '../process-rig.ts';
 
 const ENTRY = fileURLToPath(new URL('../../src/cli/secretless.ts', import.meta.url));
 /** As the scripts of package.json run it. */
-const NODE_OPTIONS = ['--max-semi-space-size=4', '--conditions=source'] as const;
+const NODE_OPTIONS = ['--max-semi-space-size=4', '--conditions=secretless-source'] as const;
 const PATIENCE_MS = 60_000;
 /** The program that `run` is given: it tells what it was given, and stays until it is let go. */
 const STAYS = `process.stdout.write(JSON.stringify(process.env) + '\\n'); process.stdin.resume().on('end', () => process.exit())`;

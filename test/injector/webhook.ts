@@ -34,7 +34,7 @@ export async function startWebhook(words: readonly string[], env: NodeJS.Process
   const folder = mkdtempSync(join(tmpdir(), 'sl-injector-'));
   const [port, health] = (await freePorts(2)) as [number, number];
   const addresses = ['--listen', `tcp://127.0.0.1:${port}`, '--telemetry', `tcp://127.0.0.1:${health}`];
-  const args = ['--conditions=source', ENTRY, 'injector', ...addresses, '--image', IMAGE, ...words];
+  const args = ['--conditions=secretless-source', ENTRY, 'injector', ...addresses, '--image', IMAGE, ...words];
   const child = spawn(process.execPath, args, {
     env: { PATH: process.env['PATH'], HOME: folder, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -10,7 +10,7 @@ import { complete, environment, freePorts } from '../process-rig.ts';
 
 const ENTRY = fileURLToPath(new URL('../../src/cli/secretless.ts', import.meta.url));
 /** As the scripts of package.json run it. */
-const NODE_OPTIONS = ['--max-semi-space-size=4', '--conditions=source'] as const;
+const NODE_OPTIONS = ['--max-semi-space-size=4', '--conditions=secretless-source'] as const;
 const PATIENCE_MS = 20_000;
 
 /** One service in front of a PostgreSQL. */

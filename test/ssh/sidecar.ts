@@ -13,7 +13,7 @@ import { canaryKey } from './key.ts';
 
 const ENTRY = fileURLToPath(new URL('../../src/cli/secretless.ts', import.meta.url));
 /** As the scripts of package.json run it. */
-const NODE_OPTIONS = ['--max-semi-space-size=4', '--conditions=source'] as const;
+const NODE_OPTIONS = ['--max-semi-space-size=4', '--conditions=secretless-source'] as const;
 const PATIENCE_MS = 20_000;
 /** Credentials that come from the environment, so that the file of a test holds none. */
 const SECRET = new Set(['privateKey', 'password', 'passphrase']);

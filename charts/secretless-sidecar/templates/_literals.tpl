@@ -10,7 +10,9 @@ name the place and never the value.
 {{- range $name, $service := .services | default dict -}}
 {{- $place := printf "config.services.%s" $name -}}
 {{- $credentials := $service.credentials | default dict -}}
-{{- if not (kindIs "string" $credentials.from) -}}
+{{- if kindIs "string" $credentials.from -}}
+{{- include "secretless.refuseLiteral" (list (printf "%s.credentials" $place) $credentials $types false) -}}
+{{- else -}}
 {{- range $credential, $value := $credentials -}}
 {{- if eq "secret" (include "secretless.credentialKind" (list $service.connector $credential)) -}}
 {{- include "secretless.refuseLiteral" (list (printf "%s.credentials.%s" $place $credential) $value $types false) -}}

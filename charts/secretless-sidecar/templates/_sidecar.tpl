@@ -31,8 +31,8 @@ env:
   - name: {{ .name }}
     valueFrom:
       secretKeyRef:
-        name: {{ .secret }}
-        key: {{ .key | default .name }}
+        name: {{ .secret | quote }}
+        key: {{ .key | default .name | quote }}
   {{- end }}
   {{- range $name, $value := $values.env }}
   - name: {{ $name }}
@@ -135,10 +135,10 @@ seccompProfile:
 {{- $values := (include "secretless.scope" . | fromJson).values -}}
 - name: secretless-config
   configMap:
-    name: {{ include "secretless.configMapName" . }}
+    name: {{ include "secretless.configMapName" . | quote }}
     defaultMode: 0444
     items:
-      - key: {{ $values.configKey }}
+      - key: {{ $values.configKey | quote }}
         path: secretless.yml
 - name: secretless-state
   emptyDir:
@@ -157,10 +157,10 @@ seccompProfile:
     sources:
       {{- range $values.secrets.files }}
       - secret:
-          name: {{ .secret }}
+          name: {{ .secret | quote }}
           items:
-            - key: {{ .key }}
-              path: {{ .path | default .key }}
+            - key: {{ .key | quote }}
+              path: {{ .path | default .key | quote }}
       {{- end }}
 {{- end }}
 {{- if $values.secrets.serviceAccountTokens }}
@@ -170,8 +170,8 @@ seccompProfile:
     sources:
       {{- range $values.secrets.serviceAccountTokens }}
       - serviceAccountToken:
-          audience: {{ .audience }}
-          path: {{ .path }}
+          audience: {{ .audience | quote }}
+          path: {{ .path | quote }}
           expirationSeconds: {{ int64 (.expirationSeconds | default 3600) }}
       {{- end }}
 {{- end }}

@@ -43,7 +43,15 @@ const TALK = `
 const CIPHERS = ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes256-ctr'];
 
 async function talk(...flags: readonly string[]): Promise<string[]> {
-  const words = [...flags, '--conditions=source', '--input-type=module', '-e', TALK, import.meta.url, ...CIPHERS];
+  const words = [
+    ...flags,
+    '--conditions=secretless-source',
+    '--input-type=module',
+    '-e',
+    TALK,
+    import.meta.url,
+    ...CIPHERS,
+  ];
   return (await run(process.execPath, words)).stdout.trim().split('\n');
 }
 

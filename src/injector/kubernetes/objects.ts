@@ -1,5 +1,5 @@
-import { Type, type Static, type TSchema } from '../../schema.ts';
-import { misfitsOf } from '../../schema-check.ts';
+import { guardOf } from '../../config/check-schema.ts';
+import { Type, type Static } from '../../schema.ts';
 import type { Operation } from '../json-patch.ts';
 import { failure, type ApiAnswer, type KubernetesApi } from './api.ts';
 
@@ -20,6 +20,9 @@ const ConfigurationSchema = Type.Object({
     ),
   ),
 });
+
+const isSecret = guardOf(SecretSchema);
+const isConfiguration = guardOf(ConfigurationSchema);
 
 export type SecretObject = Static<typeof SecretSchema>;
 export type ConfigurationObject = Static<typeof ConfigurationSchema>;
@@ -49,7 +52,7 @@ export class ClusterObjects {
   /** Undefined where there is none. */
   async readSecret(signal: AbortSignal): Promise<SecretObject | undefined> {
     const answer = await this.#api.get(this.#secretPath, signal);
-    return answer.status === 404 ? undefined : expected(SecretSchema, 'reading the Secret', answer);
+    return answer.status === 404 ? undefined : expected(isSecret, 'reading the Secret', answer);
   }
 
   /** Puts `data` in place of all that `found` has; errors: `Overtaken`. */
@@ -65,12 +68,12 @@ export class ClusterObjects {
         ? await this.#api.create(this.#secrets, body, signal)
         : await this.#api.update(this.#secretPath, { ...found, data }, signal);
     if (answer.status === 409) throw new Overtaken();
-    expected(SecretSchema, 'writing the Secret', answer);
+    expected(isSecret, 'writing the Secret', answer);
   }
 
   async readConfiguration(signal: AbortSignal): Promise<ConfigurationObject> {
     return expected(
-      ConfigurationSchema,
+      isConfiguration,
       'reading the webhook configuration',
       await this.#api.get(this.#configuration, signal),
     );
@@ -89,7 +92,7 @@ export class ClusterObjects {
     };
     const answer = await this.#api.patch(this.#configuration, [version, ...operations], signal);
     if (answer.status === 409 || answer.status === 422) throw new Overtaken();
-    expected(ConfigurationSchema, 'writing the webhook configuration', answer);
+    expected(isConfiguration, 'writing the webhook configuration', answer);
   }
 
   get #secretPath(): string {
@@ -104,8 +107,8 @@ export interface ObjectNames {
   readonly configuration: string;
 }
 
-function expected<Schema extends TSchema>(schema: Schema, doing: string, answer: ApiAnswer): Static<Schema> {
-  const isDone = answer.status === 200 || answer.status === 201;
-  if (!isDone || misfitsOf(schema, answer.body).length > 0) throw failure(doing, answer);
-  return answer.body as Static<Schema>;
+function expected<Value>(isOne: (value: unknown) => value is Value, doing: string, { status, body }: ApiAnswer): Value {
+  const isDone = status === 200 || status === 201;
+  if (!isDone || !isOne(body)) throw failure(doing, { status, body });
+  return body;
 }

@@ -28,7 +28,7 @@ async function packagesLoadedBy(from: string, get: string): Promise<string[]> {
     AWS_ACCESS_KEY_ID: 'a',
     AWS_SECRET_ACCESS_KEY: 'b',
   };
-  const argv = ['--conditions=source', '--input-type=module', '--eval', script, from, get];
+  const argv = ['--conditions=secretless-source', '--input-type=module', '--eval', script, from, get];
   const { stdout } = await promisify(execFile)(process.execPath, argv, { env: environment, cwd: root });
   return JSON.parse(stdout) as string[];
 }
