@@ -227,7 +227,8 @@ describe('signals', () => {
       appendFileSync(process.argv[2], 'terminal:' + [0, 1, 2].every((fd) => require('node:tty').isatty(fd)) + ' ');`,
     );
     const entry = join(import.meta.dirname, '../src/cli/secretless.ts');
-    const line = `'${process.execPath}' --conditions=secretless-source '${entry}' run -f '${file}' -- '${process.execPath}' '${program}' '${seen}'`;
+    // A shell in between would die of SIGQUIT first, and hang the terminal up.
+    const line = `exec '${process.execPath}' --conditions=secretless-source '${entry}' run -f '${file}' -- '${process.execPath}' '${program}' '${seen}'`;
     const child = spawn('script', ['-qec', line, '/dev/null'], {
       env: environment(folder, { ...ENV, TERM: 'dumb', SHELL: '/bin/sh' }),
       stdio: ['pipe', 'ignore', 'ignore'],
