@@ -19,7 +19,8 @@ export function configFile(given: string | undefined, env: NodeJS.ProcessEnv): s
   const places = ['secretless.yml', join(env['HOME'] ?? homedir(), '.secretless.yml'), '/etc/secretless.yml'];
   const found = places.find((place) => existsSync(place));
   if (found === undefined) {
-    throw new SidecarError('config-invalid', { detail: `no configuration file: none of ${places.join(', ')} exists` });
+    const detail = `no configuration file: none of ${places.join(', ')} exists; write one, or name it with -f`;
+    throw new SidecarError('config-invalid', { detail });
   }
   return resolve(found);
 }
