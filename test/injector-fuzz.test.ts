@@ -1,9 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ASKING, pod, SIDECAR } from './injector/pods.ts';
-import { Caller, certificateFiles, readReview, review, startWebhook, type Webhook } from './injector/webhook.ts';
+import { type Caller, openStage, readReview, review, type Stage, type Webhook } from './injector/webhook.ts';
 
 /* 10,000 bodies that no API server sends, or none in its right mind. */
 
@@ -11,22 +8,16 @@ const BODIES = 10_000;
 const AT_ONCE = 4;
 const SEED = Number(process.env['SECRETLESS_FUZZ_SEED'] ?? 20_261_122);
 
+let stage: Stage;
 let webhook: Webhook;
 let api: Caller;
-const folder = mkdtempSync(join(tmpdir(), 'sl-injector-tls-'));
 
 beforeAll(async () => {
-  const { ca, words } = await certificateFiles(folder);
-  webhook = await startWebhook([...words, '--native', 'true']);
-  api = new Caller(webhook.port, ca);
-  await webhook.ready();
+  stage = await openStage();
+  ({ api, webhook } = stage);
 });
 
-afterAll(async () => {
-  api.close();
-  await webhook.end();
-  rmSync(folder, { recursive: true });
-});
+afterAll(() => stage.close());
 
 /** mulberry32: the same bodies for the same seed. */
 function randoms(seed: number): (below: number) => number {

@@ -1,28 +1,18 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ASKING, pod, SIDECAR, withAgent, type PodObject, type PodSpec } from './injector/pods.ts';
-import { Caller, certificateFiles, startWebhook, type Webhook } from './injector/webhook.ts';
+import { type Caller, openStage, type Stage } from './injector/webhook.ts';
 
 /* What the author of a pod could write to get at what only the sidecar has. Each of these once let an agent at it. */
 
-let webhook: Webhook;
+let stage: Stage;
 let api: Caller;
-const folder = mkdtempSync(join(tmpdir(), 'sl-injector-tls-'));
 
 beforeAll(async () => {
-  const { ca, words } = await certificateFiles(folder);
-  webhook = await startWebhook([...words, '--native', 'true']);
-  api = new Caller(webhook.port, ca);
-  await webhook.ready();
+  stage = await openStage();
+  ({ api } = stage);
 });
 
-afterAll(async () => {
-  api.close();
-  await webhook.end();
-  rmSync(folder, { recursive: true });
-});
+afterAll(() => stage.close());
 
 const SECRETS = {
   'secretless.dev/env-secret': 'agent-keys',

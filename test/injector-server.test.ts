@@ -5,30 +5,33 @@ import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { pod } from './injector/pods.ts';
-import { Caller, certificateFiles, HOST, pause, review, startWebhook, type Webhook } from './injector/webhook.ts';
+import {
+  Caller,
+  certificateFiles,
+  HOST,
+  openStage,
+  pause,
+  review,
+  type Stage,
+  startWebhook,
+  type Webhook,
+} from './injector/webhook.ts';
 import { runCommand, stateFolder } from './process-rig.ts';
 
 /* The server of the webhook: its limits, its certificate, its end. */
 
 const MEBIBYTE = 1024 * 1024;
+let stage: Stage;
 let webhook: Webhook;
 let api: Caller;
 let ca: string;
-const folder = mkdtempSync(join(tmpdir(), 'sl-injector-tls-'));
 
 beforeAll(async () => {
-  const files = await certificateFiles(folder);
-  ca = files.ca;
-  webhook = await startWebhook([...files.words, '--native', 'true']);
-  api = new Caller(webhook.port, ca);
-  await webhook.ready();
+  stage = await openStage();
+  ({ api, ca, webhook } = stage);
 });
 
-afterAll(async () => {
-  api.close();
-  await webhook.end();
-  rmSync(folder, { recursive: true });
-});
+afterAll(() => stage.close());
 
 describe('limits', () => {
   test('a body of 3 MiB is read, one byte more is 413, announced or not', async () => {
@@ -160,7 +163,7 @@ test('after SIGTERM it is not ready, takes connections for a while, and ends wit
 });
 
 test('an address that is taken ends it with a reason', async () => {
-  const files = await certificateFiles(folder);
+  const files = await certificateFiles(stateFolder());
   const taken = ['--listen', `tcp://127.0.0.1:${webhook.port}`, '--telemetry', 'tcp://127.0.0.1:0'];
   const words = ['injector', '--image', 'a/b:1', '--native', 'true', ...files.words, ...taken];
   const { code, err } = await runCommand(stateFolder(), words);

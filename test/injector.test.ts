@@ -1,28 +1,18 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ASKING, defaulted, pod, restrictedProblems, SIDECAR, validate, withAgent } from './injector/pods.ts';
-import { Caller, certificateFiles, IMAGE, startWebhook, type Webhook } from './injector/webhook.ts';
+import { type Caller, IMAGE, openStage, type Stage } from './injector/webhook.ts';
 
 /* The webhook as an API server meets it: the real process, over TLS. */
 
-let webhook: Webhook;
+let stage: Stage;
 let api: Caller;
-const folder = mkdtempSync(join(tmpdir(), 'sl-injector-tls-'));
 
 beforeAll(async () => {
-  const { ca, words } = await certificateFiles(folder);
-  webhook = await startWebhook([...words, '--native', 'true', '--repository', 'registry.test/mirror/sidecar']);
-  api = new Caller(webhook.port, ca);
-  await webhook.ready();
+  stage = await openStage('--repository', 'registry.test/mirror/sidecar');
+  ({ api } = stage);
 });
 
-afterAll(async () => {
-  api.close();
-  await webhook.end();
-  rmSync(folder, { recursive: true });
-});
+afterAll(() => stage.close());
 
 const NATIVE = { ...ASKING, 'secretless.dev/native': 'true' };
 const PLAIN = { ...ASKING, 'secretless.dev/native': 'false' };

@@ -91,7 +91,7 @@ export async function certificateFiles(
 export interface Response {
   readonly status: number;
   readonly body: string;
-  /** PEM of what the server showed. */
+  /** Whether it came on a connection that was open already. */
   readonly reused: boolean;
 }
 
@@ -142,6 +142,34 @@ export class Caller {
   close(): void {
     this.#agent.destroy();
   }
+}
+
+/** A webhook that serves a certificate from files, and an API server that trusts it. */
+export interface Stage {
+  readonly webhook: Webhook;
+  readonly api: Caller;
+  /** PEM of the authority that is trusted. */
+  readonly ca: string;
+  close(): Promise<void>;
+}
+
+/** `words`: behind those of the certificate. Whoever opens it closes it. */
+export async function openStage(...words: string[]): Promise<Stage> {
+  const folder = mkdtempSync(join(tmpdir(), 'sl-injector-tls-'));
+  const files = await certificateFiles(folder);
+  const webhook = await startWebhook([...files.words, '--native', 'true', ...words]);
+  const api = new Caller(webhook.port, files.ca);
+  await webhook.ready();
+  return {
+    webhook,
+    api,
+    ca: files.ca,
+    async close() {
+      api.close();
+      await webhook.end();
+      rmSync(folder, { recursive: true });
+    },
+  };
 }
 
 export const UID = '705ab4f5-6393-11e8-b7cc-42010a800002';

@@ -67,11 +67,6 @@ export class Http2Downstream implements CountedDownstream {
     return { up: this.#body?.bytes ?? 0, down: this.#bytesDown };
   }
 
-  /** True once this side gave the stream up. */
-  get aborted(): boolean {
-    return this.#aborted;
-  }
-
   continue(): void {
     if (this.expectsContinue && !this.#started && !this.gone) this.#stream.additionalHeaders({ ':status': 100 });
   }
