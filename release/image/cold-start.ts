@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { Image } from './build.ts';
-import { Container, makeVolumes } from './run.ts';
+import { Container, makeVolumes, ONE_SERVICE } from './run.ts';
 
 const ROUNDS = 10;
 /** Of `/proc/PID/stat`, on every Linux that Node runs on. */
@@ -21,7 +21,7 @@ export interface ColdStart {
 export async function coldStart(image: Image, scratch: string): Promise<ColdStart> {
   const volumes = makeVolumes(image, mkdtempSync(join(scratch, 'cold-')));
   const port = await freePort();
-  writeFileSync(join(volumes.config, 'secretless.yml'), SERVICE.replace('PORT', String(port)));
+  writeFileSync(join(volumes.config, 'secretless.yml'), CONFIG.replace('PORT', String(port)));
   const rounds: { ms: number; cpu: number }[] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
     const sidecar = new Container({ image, volumes, words: WORDS, env: { TOKEN: 'of-nobody' } });
@@ -36,16 +36,7 @@ export async function coldStart(image: Image, scratch: string): Promise<ColdStar
 }
 
 const WORDS = ['start', '-f', '/etc/secretless/secretless.yml', '--watch'];
-const SERVICE = `version: '2'
-services:
-  api:
-    connector: http
-    listenOn: unix:///run/secretless/api.sock
-    target: http://127.0.0.1:1
-    credentials: { token: { from: env, get: TOKEN } }
-    config: { headers: { Authorization: 'Bearer {{ .token }}' } }
-telemetry: { listenOn: 'tcp://127.0.0.1:PORT' }
-`;
+const CONFIG = `${ONE_SERVICE}telemetry: { listenOn: 'tcp://127.0.0.1:PORT' }\n`;
 
 async function isReady(port: number): Promise<boolean> {
   const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Image } from './build.ts';
-import { Container, makeVolumes, userOf } from './run.ts';
+import { Container, makeVolumes, ONE_SERVICE, userOf } from './run.ts';
 import type { Finding } from './trial.ts';
 
 /** What a process of the same user id may try. Each is a program text of perl that ends with 0 where it got in. */
@@ -37,7 +37,7 @@ export function readable(pid: number, uid: number, gid: number): string[] {
 export async function tryNeighbour(image: Image, scratch: string): Promise<Finding[]> {
   const [uid, gid] = userOf(image);
   const volumes = makeVolumes(image, mkdtempSync(join(scratch, 'neighbour-')));
-  writeFileSync(join(volumes.config, 'secretless.yml'), CONFIG);
+  writeFileSync(join(volumes.config, 'secretless.yml'), ONE_SERVICE);
   const sidecar = new Container({ image, volumes, env: { TOKEN: 'of-nobody' } });
   await sidecar.readyMs();
   const got = readable(sidecar.pid(), uid, gid);
@@ -65,13 +65,3 @@ export async function tryNeighbour(image: Image, scratch: string): Promise<Findi
     },
   ];
 }
-
-const CONFIG = `version: '2'
-services:
-  api:
-    connector: http
-    listenOn: unix:///run/secretless/api.sock
-    target: http://127.0.0.1:1
-    credentials: { token: { from: env, get: TOKEN } }
-    config: { headers: { Authorization: 'Bearer {{ .token }}' } }
-`;

@@ -6,6 +6,17 @@ import { text } from 'node:stream/consumers';
 import type { Image } from './build.ts';
 import { confined, type Bind } from './confine.ts';
 
+/** A configuration with one service, whose token is in the variable TOKEN. Nobody answers upstream. */
+export const ONE_SERVICE = `version: '2'
+services:
+  api:
+    connector: http
+    listenOn: unix:///run/secretless/api.sock
+    target: http://127.0.0.1:1
+    credentials: { token: { from: env, get: TOKEN } }
+    config: { headers: { Authorization: 'Bearer {{ .token }}' } }
+`;
+
 /** As a pod mounts them: what the image writes, and what it is told. Folders of this machine. */
 export interface Volumes {
   readonly state: string;
